@@ -1,0 +1,58 @@
+"""Contract of a scale: how the coefficients of one level covary.
+
+    Cov(b_ℓ) = σ² λ λ',    λ = factor(θ)  (k × k)
+
+θ are the relative parameters of one term. Each has a kind: ``"positive"`` (zero is allowed and means a variance
+on the boundary), ``"free"``, or ``"bounded"`` (an open interval, its ends the boundary).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+Kind = Literal["positive", "free", "bounded"]
+
+
+@dataclass(frozen=True)
+class Scale(ABC):
+    """Covariance among the `k` coefficients of a level."""
+
+    k: int
+
+    @abstractmethod
+    def kinds(self) -> tuple[Kind, ...]:
+        """The kind of each parameter; its length is their number."""
+
+    @abstractmethod
+    def start(self) -> np.ndarray:
+        """Parameters of the unit covariance λ = I."""
+
+    @abstractmethod
+    def factor(self, theta: np.ndarray) -> np.ndarray:
+        """λ(θ), (k, k)."""
+
+    @abstractmethod
+    def derivative(self, theta: np.ndarray) -> np.ndarray:
+        """∂λ/∂θ, (parameters, k, k)."""
+
+    @abstractmethod
+    def from_covariance(self, covariance: np.ndarray) -> np.ndarray:
+        """θ of a covariance of this family (relative to σ²): the inverse of θ ↦ λλ'."""
+
+    def bounds(self) -> tuple[float, float]:
+        """The interval of the ``"bounded"`` parameter."""
+        return -1.0, 1.0
+
+    def tied(self, j: int) -> tuple[int, ...]:
+        """Parameters that are zero too when the positive parameter `j` is zero."""
+        return ()
+
+    def zeroed(self, theta: np.ndarray, j: int) -> np.ndarray:
+        """θ with the positive parameter `j` (and those tied to it) exactly zero, the rest adjusted to stay close."""
+        out = theta.copy()
+        out[[j, *self.tied(j)]] = 0.0
+        return out

@@ -1,0 +1,83 @@
+"""Unstructured covariance: ``(x | g)``, ``us(x | g)``.
+
+    λ lower triangular, θ its entries column by column, diagonal ≥ 0      k(k+1)/2 parameters
+
+A zero on the diagonal makes its column zero: the covariance has lost a rank (a variance of zero, or a
+correlation of ±1), which is an ordinary result.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from .base import Kind, Scale
+
+
+@cache
+def _entries(k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of the lower triangle, column by column (lme4's order of θ)."""
+    cols, rows = np.triu_indices(k)
+    return rows, cols
+
+
+@cache
+def _basis(k: int) -> np.ndarray:
+    rows, cols = _entries(k)
+    out = np.zeros((len(rows), k, k))
+    out[np.arange(len(rows)), rows, cols] = 1.0
+    return out
+
+
+@dataclass(frozen=True)
+class Unstructured(Scale):
+    """All variances and correlations free."""
+
+    def kinds(self) -> tuple[Kind, ...]:
+        rows, cols = _entries(self.k)
+        return tuple("positive" if i == j else "free" for i, j in zip(rows, cols, strict=True))
+
+    def start(self) -> np.ndarray:
+        rows, cols = _entries(self.k)
+        return (rows == cols).astype(float)
+
+    def factor(self, theta: np.ndarray) -> np.ndarray:
+        out = np.zeros((self.k, self.k))
+        out[_entries(self.k)] = theta
+        return out
+
+    def derivative(self, theta: np.ndarray) -> np.ndarray:
+        return _basis(self.k)
+
+    def from_covariance(self, covariance: np.ndarray) -> np.ndarray:
+        return semidefinite_cholesky(covariance)[_entries(self.k)]
+
+    def tied(self, j: int) -> tuple[int, ...]:
+        rows, cols = _entries(self.k)
+        return tuple(int(e) for e in np.flatnonzero((cols == cols[j]) & (rows > cols[j])))
+
+    def zeroed(self, theta: np.ndarray, j: int) -> np.ndarray:
+        """Drop column c of λ; what it gave to later coefficients goes to their own columns."""
+        c = int(_entries(self.k)[1][j])
+        lam = self.factor(theta)
+        rest = lam[c + 1 :, c:] @ lam[c + 1 :, c:].T
+        lam[c:, c] = 0.0
+        lam[c + 1 :, c + 1 :] = semidefinite_cholesky(rest)
+        return lam[_entries(self.k)]
+
+
+def semidefinite_cholesky(a: np.ndarray, tolerance: float = 1e-12) -> np.ndarray:
+    """Lower λ with λλ' = a for a positive semidefinite matrix; a vanishing pivot gives an exactly zero column."""
+    k = len(a)
+    work = np.array(a, dtype=float)
+    out = np.zeros((k, k))
+    for j in range(k):
+        if work[j, j] > tolerance * max(a[j, j], 0.0) and work[j, j] > 0.0:
+            out[j:, j] = work[j:, j] / np.sqrt(work[j, j])
+            work[j:, j:] -= np.outer(out[j:, j], out[j:, j])
+    return out
+
+
+MEMBER = Unstructured
