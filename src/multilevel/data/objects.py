@@ -86,7 +86,8 @@ class ObjectColumn:
 
     @cached_property
     def _roles(self) -> frozenset[str]:
-        return frozenset(map(role, set(map(type, self._present))))
+        kinds: set[Any] = set(map(type, self._present))
+        return frozenset(map(role, kinds))
 
     @property
     def kind(self) -> str:

@@ -56,3 +56,22 @@ class Scale(ABC):
         out = theta.copy()
         out[[j, *self.tied(j)]] = 0.0
         return out
+
+    def release(self, score: np.ndarray, weight: np.ndarray, zeros: list[int]) -> np.ndarray | None:
+        """A direction in θ along which the criterion falls from the boundary, or None when the boundary is optimal.
+
+        Parameters
+        ----------
+        score : derivative of the criterion by θ_j divided by 2 θ_j, at a tiny θ_j: the score of the variance
+        weight : information a level holds about each parameter (makes scores comparable)
+        zeros : parameters that are zero
+        """
+        worst = min(zeros, key=lambda j: score[j] / weight[j])
+        if score[worst] >= -RELEASE * weight[worst]:
+            return None
+        out = np.zeros(len(score))
+        out[worst] = 1.0 / np.sqrt(weight[worst])
+        return out
+
+
+RELEASE = 1e-6  # a variance is released when the criterion falls faster than this per unit of its information

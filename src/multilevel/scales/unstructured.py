@@ -13,7 +13,7 @@ from functools import cache
 
 import numpy as np
 
-from .base import Kind, Scale
+from .base import RELEASE, Kind, Scale
 
 
 @cache
@@ -57,6 +57,26 @@ class Unstructured(Scale):
     def tied(self, j: int) -> tuple[int, ...]:
         rows, cols = _entries(self.k)
         return tuple(int(e) for e in np.flatnonzero((cols == cols[j]) & (rows > cols[j])))
+
+    def release(self, score: np.ndarray, weight: np.ndarray, zeros: list[int]) -> np.ndarray | None:
+        """Several zero columns: the score matrix over them has to be semidefinite, not just its diagonal."""
+        rows, cols = _entries(self.k)
+        columns = [int(cols[j]) for j in zeros]
+        matrix = np.zeros((self.k, self.k))
+        matrix[rows, cols] = score
+        matrix = matrix + np.tril(matrix, -1).T
+        root = np.zeros(self.k)
+        root[cols[rows == cols]] = np.sqrt(weight[rows == cols])
+        scaled = matrix[np.ix_(columns, columns)] / np.outer(root[columns], root[columns])
+        values, vectors = np.linalg.eigh(scaled)
+        if values[0] >= -RELEASE:
+            return None
+        column = np.zeros(self.k)
+        column[columns] = vectors[:, 0] / root[columns]
+        first = int(np.flatnonzero(np.abs(column) > 1e-8 * np.abs(column).max())[0])
+        lam = np.zeros((self.k, self.k))
+        lam[first:, first] = column[first:] * np.sign(column[first])
+        return lam[rows, cols]
 
     def zeroed(self, theta: np.ndarray, j: int) -> np.ndarray:
         """Drop column c of λ; what it gave to later coefficients goes to their own columns."""

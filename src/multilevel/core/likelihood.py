@@ -1,0 +1,172 @@
+"""The criterion of a Gaussian model as a function of its relative covariance parameters θ.
+
+θ concatenates the parameters of every term's scale, in internal (centred, scaled) coordinates. σ is profiled out,
+or known when the rows carry their standard errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..data.cross_products import CrossProducts
+from ..scales.base import Scale
+from .gaussian import TWO_PI, Elimination, Solution
+
+
+@dataclass(frozen=True)
+class State:
+    """The criterion at one θ: value d = −2 log-likelihood (internal units), and what the gradient starts from."""
+
+    theta: np.ndarray
+    value: float
+    sigma2: float
+    solution: Solution | None
+    lam: tuple[np.ndarray, ...] = ()
+
+
+@dataclass(frozen=True)
+class Slope:
+    """Gradient of d and its average-information Hessian in θ; `b` is the gradient of −r² (for σ derivatives)."""
+
+    gradient: np.ndarray
+    hessian: np.ndarray
+    b: np.ndarray
+
+
+class Likelihood:
+    """ML or REML criterion over θ.
+
+    Parameters
+    ----------
+    products : CrossProducts
+    scales : one Scale a term
+    reml : integrate the fixed effects (restricted likelihood) rather than maximise over them
+    sigma2 : the known residual variance (internal units), or None to profile it
+    """
+
+    def __init__(
+        self, products: CrossProducts, scales: Sequence[Scale], reml: bool, sigma2: float | None = None
+    ) -> None:
+        self.products, self.scales, self.reml, self.known_sigma2 = products, tuple(scales), reml, sigma2
+        self.elimination = Elimination(products)
+        self.nu = products.n - (products.p if reml else 0)
+        counts = [len(s.kinds()) for s in self.scales]
+        bounds = np.concatenate([[0], np.cumsum(counts)]).astype(int)
+        self.slices = [slice(bounds[t], bounds[t + 1]) for t in range(len(counts))]
+        self.n_theta = int(bounds[-1])
+        self.evaluations = 0
+
+    def start(self) -> np.ndarray:
+        return np.concatenate([s.start() for s in self.scales]) if self.scales else np.zeros(0)
+
+    def factors(self, theta: np.ndarray) -> list[np.ndarray]:
+        """λ of every grouping factor: its terms' λ along the diagonal."""
+        out = []
+        for factor in self.products.factors:
+            lam = np.zeros((factor.k, factor.k))
+            for t, a, b in factor.terms:
+                lam[a:b, a:b] = self.scales[t].factor(theta[self.slices[t]])
+            out.append(lam)
+        return out
+
+    def evaluate(self, theta: np.ndarray) -> State:
+        """d at θ; infinite where the matrix is not positive definite (a value, not an error)."""
+        self.evaluations += 1
+        lam = self.factors(theta)
+        solution = self.elimination.solve(lam)
+        if solution is None or not np.isfinite(solution.r2) or solution.r2 < 0.0:
+            return State(theta, np.inf, np.nan, None)
+        if self.known_sigma2 is None:
+            sigma2 = solution.r2 / self.nu
+            value = solution.log_det + self.nu * (1.0 + np.log(TWO_PI * sigma2)) if sigma2 > 0 else -np.inf
+        else:
+            sigma2 = self.known_sigma2
+            value = solution.log_det + self.nu * np.log(TWO_PI * sigma2) + solution.r2 / sigma2
+        if self.reml:
+            value += solution.log_det_x
+        return State(theta, float(value), sigma2, solution, tuple(lam))
+
+    def slope(self, state: State, sigma2: float | None = None, information: bool = True) -> Slope:
+        """Gradient at the last evaluated θ, with σ² profiled or held at `sigma2`; optionally the information."""
+        solution = state.solution
+        assert solution is not None
+        s2 = state.sigma2 if sigma2 is None else sigma2
+        elimination = self.elimination
+        sums = elimination.inverse(self.reml).sums
+        u = elimination.by_factor(solution.u)
+        ze = self.scores(state, u)
+        gradient, b = np.empty(self.n_theta), np.empty(self.n_theta)
+        for f, factor in enumerate(self.products.factors):
+            outer = ze[f].T @ u[f]
+            for t, first, last in factor.terms:
+                part = slice(first, last)
+                slopes = self.scales[t].derivative(state.theta[self.slices[t]])
+                trace = np.tensordot(slopes, sums[f][part, part])
+                quad = np.tensordot(slopes, outer[part, part])
+                b[self.slices[t]] = 2.0 * quad
+                gradient[self.slices[t]] = 2.0 * (trace - quad / s2)
+        hessian = self._information(state, u, ze, s2, sigma2 is None) if information else np.zeros((0, 0))
+        return Slope(gradient, hessian, b)
+
+    def scores(self, state: State, u: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Z'W ê by factor, ê = y − Xβ̂ − ZΛû.
+
+        λ'Z'Wê = û, so where λ is well conditioned it is solved for: cross-products would cancel when the groups
+        explain almost everything.
+        """
+        assert state.solution is not None
+        diagonals = [np.diagonal(v) for v in state.lam]
+        regular = [bool(d.size and np.all(np.abs(d) > 1e-2)) for d in diagonals]
+        fitted: list[np.ndarray] = []
+        if not all(regular):
+            lam_u = [uu @ v.T for uu, v in zip(u, state.lam, strict=True)]
+            zz, _ = self.elimination.multiply(self.elimination.to_vector(lam_u)[:, None])
+            fitted = self.elimination.by_factor(zz[:, 0])
+        out = []
+        for f, factor in enumerate(self.products.factors):
+            if regular[f]:
+                out.append(np.linalg.solve(state.lam[f].T, u[f].T).T)
+            else:
+                out.append(factor.cross[:, :, -1] - factor.cross[:, :, :-1] @ state.solution.beta - fitted[f])
+        return out
+
+    def _information(
+        self, state: State, u: Sequence[np.ndarray], ze: Sequence[np.ndarray], s2: float, profiled: bool
+    ) -> np.ndarray:
+        """2·AI, σ profiled out: AI_st = (c_s'Z'Zc_t − r_s'M⁻¹r_t)/2σ², c_t = Λ̇û + ΛΛ̇'Z'ê (Gilmour et al. 1995)."""
+        directions = [np.zeros((*uu.shape, self.n_theta)) for uu in u]
+        cross = np.zeros(self.n_theta)
+        for f, factor in enumerate(self.products.factors):
+            for t, first, last in factor.terms:
+                part, lam = slice(first, last), state.lam[f][first:last, first:last]
+                slopes = self.scales[t].derivative(state.theta[self.slices[t]])
+                for j, slope in enumerate(slopes):
+                    c = u[f][:, part] @ slope.T + ze[f][:, part] @ (slope @ lam.T)
+                    index = self.slices[t].start + j
+                    directions[f][:, part, index] = c
+                    cross[index] = float((c * ze[f][:, part]).sum())
+        c = self.elimination.to_vector(directions)
+        zz, zx = self.elimination.multiply(c)
+        information = c.T @ zz
+        scaled = [part.transpose(0, 2, 1) @ v for part, v in zip(self._split(zz), state.lam, strict=True)]
+        r = self.elimination.to_vector([np.ascontiguousarray(v.transpose(0, 2, 1)) for v in scaled])
+        head, tail = self.elimination.forward(r, np.ascontiguousarray(zx[:-1]))
+        information = (information - head.T @ head - tail.T @ tail) / s2
+        if profiled and self.known_sigma2 is None:
+            # AI_θσ² = c'Z'ê/2σ⁴ and AI_σ²σ² = ν/2σ⁴; twice their Schur complement
+            information -= np.outer(cross, cross) / (s2 * s2 * self.nu)
+        return information
+
+    def _split(self, zz: np.ndarray) -> list[np.ndarray]:
+        """A (q, s) matrix as (L, k, s) arrays by factor."""
+        columns = [self.elimination.by_factor(np.ascontiguousarray(zz[:, j])) for j in range(zz.shape[1])]
+        return [np.stack([col[f] for col in columns], axis=-1) for f in range(len(self.products.factors))]
+
+    def external_value(self, value: float) -> float:
+        """−2 log-likelihood in the units of the data."""
+        p = self.products
+        out = value - p.log_weights + 2.0 * self.nu * float(np.log(p.y_shift.scale))
+        return out + (2.0 * p.log_det_x if self.reml else 0.0)

@@ -1,0 +1,82 @@
+"""A Gaussian criterion as the Newton driver wants it: kinds, weights, boundary moves."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .likelihood import Likelihood, State
+
+PROBE = 1e-6  # share of information at which the score of a zero variance is measured
+
+
+class GaussianObjective:
+    """Adapter of `Likelihood` to `numerics.newton.Objective`."""
+
+    def __init__(self, likelihood: Likelihood) -> None:
+        self.likelihood = likelihood
+        self.kinds = [kind for s in likelihood.scales for kind in s.kinds()]
+        self.bounds = [s.bounds() if s.k > 1 else (-1.0, 1.0) for s in likelihood.scales for _ in s.kinds()]
+        self.weight = self._weights()
+        self._term = [t for t, s in enumerate(likelihood.scales) for _ in s.kinds()]
+
+    def _weights(self) -> np.ndarray:
+        """Mean Z'WZ of a level for each parameter, from the size of the derivative of λ."""
+        out = np.empty(self.likelihood.n_theta)
+        known = self.likelihood.known_sigma2 or 1.0
+        for factor in self.likelihood.products.factors:
+            mean = np.mean(np.diagonal(factor.gram, axis1=1, axis2=2), axis=0) / known
+            for t, first, last in factor.terms:
+                scale = self.likelihood.scales[t]
+                slopes = scale.derivative(scale.start())
+                out[self.likelihood.slices[t]] = np.einsum("jab,a->j", slopes**2, mean[first:last])
+        return np.maximum(out * known if self.likelihood.known_sigma2 is None else out, 1e-300)
+
+    def evaluate(self, theta: np.ndarray) -> State:
+        return self.likelihood.evaluate(theta)
+
+    def slope(self, state: State) -> tuple[np.ndarray, np.ndarray]:
+        slope = self.likelihood.slope(state)
+        return slope.gradient, slope.hessian
+
+    def gradient(self, state: State) -> np.ndarray:
+        return self.likelihood.slope(state, information=False).gradient
+
+    def _local(self, j: int) -> tuple[int, int]:
+        t = self._term[j]
+        return t, j - self.likelihood.slices[t].start
+
+    def tied(self, j: int) -> tuple[int, ...]:
+        t, local = self._local(j)
+        return tuple(self.likelihood.slices[t].start + e for e in self.likelihood.scales[t].tied(local))
+
+    def zeroed(self, theta: np.ndarray, j: int) -> np.ndarray:
+        t, local = self._local(j)
+        out = theta.copy()
+        out[self.likelihood.slices[t]] = self.likelihood.scales[t].zeroed(theta[self.likelihood.slices[t]], local)
+        return out
+
+    def release(self, state: State, zeros: set[int]) -> np.ndarray | None:
+        """θ with a zero variance moved off the boundary where its score says so, or None (the boundary is optimal)."""
+        theta = state.theta.copy()
+        for j in zeros:
+            theta[j] = np.sqrt(PROBE / self.weight[j])
+        near = self.evaluate(theta)
+        if near.solution is None:
+            self.evaluate(state.theta)
+            return None
+        gradient = self.gradient(near)
+        self.evaluate(state.theta)
+        out, moved = state.theta.copy(), False
+        for t, part in enumerate(self.likelihood.slices):
+            local = sorted(j - part.start for j in zeros if self._term[j] == t)
+            if not local:
+                continue
+            score = np.zeros(part.stop - part.start)
+            for j in local:
+                for e in (j, *self.likelihood.scales[t].tied(j)):
+                    score[e] = gradient[part.start + e] / (2.0 * theta[part.start + j])
+            direction = self.likelihood.scales[t].release(score, self.weight[part], local)
+            if direction is not None:
+                out[part] += direction
+                moved = True
+        return out if moved else None

@@ -1,0 +1,313 @@
+"""Average-information Newton with an active set for parameters on the boundary.
+
+The objective is a smooth function of θ whose "positive" coordinates are square roots of variances: it is even in
+each of them, so a zero is always stationary and has to be judged by the score of the variance itself. Steps are
+taken in log θ (positive), logit θ (bounded) or θ (free). One driver serves every criterion that answers
+
+    evaluate(θ) -> state with .theta and .value        slope(state) -> gradient and a positive semidefinite Hessian
+    zeroed(θ, j), tied(j), release(state, zeros) -> θ or None
+
+and it ends where the exact gradient vanishes, with variances on the boundary exactly zero.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+MAX_LOG_STEP = 1.5
+NEGLIGIBLE = 1e-7  # share of a level's information below which a variance is tried at exactly zero
+TOLERANCE = 1e-13  # Newton decrement g'H⁻¹g, in units of the criterion
+
+
+class Objective(Protocol):
+    """What the driver needs of a criterion."""
+
+    kinds: Sequence[str]
+    bounds: Sequence[tuple[float, float]]
+    weight: np.ndarray  # information a level holds about each coordinate: θ² weight is its share
+
+    def evaluate(self, theta: np.ndarray) -> Any: ...
+    def slope(self, state: Any) -> tuple[np.ndarray, np.ndarray]: ...
+    def gradient(self, state: Any) -> np.ndarray: ...
+    def zeroed(self, theta: np.ndarray, j: int) -> np.ndarray: ...
+    def tied(self, j: int) -> tuple[int, ...]: ...
+    def release(self, state: Any, zeros: set[int]) -> np.ndarray | None: ...
+
+
+@dataclass
+class Progress:
+    """How the search went."""
+
+    iterations: int = 0
+    decrement: float = np.inf
+    scaled_gradient: float = np.inf
+    converged: bool = False
+    definite: bool = True
+    zeros: set[int] = field(default_factory=set)
+    message: str = ""
+
+
+class Stopped(Exception):
+    """Interrupted or out of iterations; carries the last state."""
+
+
+def minimise(
+    objective: Objective, theta: np.ndarray, maxiter: int = 200, tick: Callable[[int, float], None] | None = None
+) -> tuple[Any, Progress]:
+    """The minimum, and how it was reached. Numerical failure at a trial point is a value (infinity), not an error."""
+    progress = Progress()
+    state = objective.evaluate(_inside(objective, theta))
+    if not np.isfinite(state.value):
+        state = objective.evaluate(np.where(np.array(objective.kinds) == "free", 0.0, 0.3))
+    clock = time.perf_counter()
+    for _ in range(8):  # rounds of: minimise over the free coordinates, then look at those on the boundary
+        state = _newton(objective, state, progress, maxiter, tick)
+        if progress.iterations >= maxiter and not progress.converged:
+            break
+        cost = (time.perf_counter() - clock) / max(progress.iterations, 1)
+        state = _polish(objective, state, progress, cost)
+        released = objective.release(state, progress.zeros) if progress.zeros else None
+        if released is None:
+            break
+        better = _descend_from(objective, state, released)
+        if better is None:
+            break
+        progress.zeros = {j for j in progress.zeros if better.theta[j] == 0.0}
+        progress.converged = False
+        state = better
+    return state, progress
+
+
+def _inside(objective: Objective, theta: np.ndarray) -> np.ndarray:
+    out = np.array(theta, dtype=float)
+    for j, kind in enumerate(objective.kinds):
+        if kind == "bounded":
+            low, high = objective.bounds[j]
+            out[j] = min(max(out[j], low + 1e-6 * (high - low)), high - 1e-6 * (high - low))
+        elif kind == "positive":
+            out[j] = abs(out[j]) if out[j] != 0.0 else 1e-3
+    return out
+
+
+def _free(objective: Objective, zeros: set[int]) -> np.ndarray:
+    fixed = set(zeros)
+    for j in zeros:
+        fixed.update(objective.tied(j))
+    return np.array([j for j in range(len(objective.kinds)) if j not in fixed], dtype=int)
+
+
+def _stretch(objective: Objective, theta: np.ndarray) -> np.ndarray:
+    """dθ/dη of the working coordinates."""
+    out = np.ones(len(theta))
+    for j, kind in enumerate(objective.kinds):
+        if kind == "positive":
+            out[j] = abs(theta[j])
+        elif kind == "bounded":
+            low, high = objective.bounds[j]
+            out[j] = (theta[j] - low) * (high - theta[j]) / (high - low)
+    return out
+
+
+def _move(objective: Objective, theta: np.ndarray, free: np.ndarray, step: np.ndarray) -> np.ndarray:
+    out = theta.copy()
+    for j, s in zip(free, step, strict=True):
+        kind = objective.kinds[j]
+        if kind == "positive":
+            out[j] = theta[j] * np.exp(s)
+        elif kind == "bounded":
+            low, high = objective.bounds[j]
+            t = np.log((theta[j] - low) / (high - theta[j])) + s
+            out[j] = low + (high - low) / (1.0 + np.exp(-t))
+        else:
+            out[j] = theta[j] + s
+    return out
+
+
+def _solve(hessian: np.ndarray, gradient: np.ndarray, damping: float) -> np.ndarray:
+    """Damped Newton step; directions the Hessian does not see are left alone by an eigenvalue floor."""
+    diagonal = np.sqrt(np.maximum(np.diag(hessian), 1e-300))
+    scaled = hessian / np.outer(diagonal, diagonal)
+    values, vectors = np.linalg.eigh(scaled)
+    values = np.maximum(values, 1e-10) + damping
+    return -(vectors @ ((vectors.T @ (gradient / diagonal)) / values)) / diagonal
+
+
+def _clip(objective: Objective, free: np.ndarray, step: np.ndarray, theta: np.ndarray) -> np.ndarray:
+    """Shrink the whole step so that no coordinate moves too far."""
+    ratio = 1.0
+    for j, s in zip(free, step, strict=True):
+        limit = MAX_LOG_STEP if objective.kinds[j] != "free" else 2.0 + abs(theta[j])
+        ratio = max(ratio, abs(s) / limit)
+    return step / ratio
+
+
+def _newton(
+    objective: Objective, state: Any, progress: Progress, maxiter: int, tick: Callable[[int, float], None] | None
+) -> Any:
+    damping = 0.0
+    tried: set[tuple[int, bool]] = set()
+    while progress.iterations < maxiter:
+        progress.iterations += 1
+        free = _free(objective, progress.zeros)
+        if len(free) == 0:
+            progress.converged, progress.decrement, progress.scaled_gradient = True, 0.0, 0.0
+            return state
+        gradient, hessian = objective.slope(state)
+        stretch = _stretch(objective, state.theta)[free]
+        g = gradient[free] * stretch
+        h = hessian[np.ix_(free, free)] * np.outer(stretch, stretch)
+        full = _solve(h, g, 0.0)
+        before = progress.decrement
+        progress.decrement = float(-g @ full)
+        progress.scaled_gradient = scaled_gradient(g, h)
+        if tick is not None:
+            tick(progress.iterations, state.value)
+        if progress.decrement < TOLERANCE or (progress.decrement < 1e-9 and progress.decrement > 0.25 * before):
+            progress.converged = True
+            return state
+        step = _clip(objective, free, full if damping == 0.0 else _solve(h, g, damping), state.theta)
+        snapped = _snap(objective, state, free, step, progress.zeros, tried)
+        if snapped is not None:
+            state = snapped
+            continue
+        state, damping, moved = _line(objective, state, free, g, h, step, damping, progress.decrement)
+        if not moved:
+            progress.converged = progress.scaled_gradient < 1e-4
+            return state
+    return state
+
+
+def scaled_gradient(g: np.ndarray, h: np.ndarray) -> float:
+    """Largest |g_j| in units of the criterion's curvature: how many standard errors the optimum is away."""
+    return float(np.max(np.abs(g) / np.sqrt(np.maximum(np.diag(h), 1e-12 * max(1.0, float(np.max(np.diag(h))))))))
+
+
+def _line(
+    objective: Objective, state: Any, free: np.ndarray, g: np.ndarray, h: np.ndarray, step: np.ndarray,
+    damping: float, decrement: float,
+) -> tuple[Any, float, bool]:  # fmt: skip
+    """Accept a step that does not worsen the criterion (beyond rounding); damp it until one does."""
+    slack = 1e-11 * (1.0 + abs(state.value))
+    for attempt in range(40):
+        trial = objective.evaluate(_move(objective, state.theta, free, step))
+        if trial.value <= state.value + (slack if decrement < 1e-6 else 0.0):
+            return trial, (damping * 0.1 if attempt == 0 else damping) if damping > 1e-6 else 0.0, True
+        damping = max(damping * 4.0, 1e-3)
+        step = _clip(objective, free, _solve(h, g, damping), state.theta)
+    return objective.evaluate(state.theta), damping, False
+
+
+def _snap(
+    objective: Objective, state: Any, free: np.ndarray, step: np.ndarray, zeros: set[int],
+    tried: set[tuple[int, bool]],
+) -> Any:
+    """A variance too small to matter and still shrinking becomes exactly zero; its score is judged at the end."""
+    for place, j in enumerate(free):
+        share = state.theta[j] ** 2 * objective.weight[j]
+        attempt = (int(j), share < NEGLIGIBLE)
+        if objective.kinds[j] != "positive" or attempt in tried or step[place] >= 0.0:
+            continue
+        if share < NEGLIGIBLE or (share < 1e-3 and step[place] <= -1.4):
+            trial = objective.evaluate(objective.zeroed(state.theta, j))
+            tried.add(attempt)
+            if trial.value <= state.value + 1e-7 * (1.0 + abs(state.value)):
+                zeros.add(int(j))
+                return trial
+            objective.evaluate(state.theta)
+    return None
+
+
+def _descend_from(objective: Objective, state: Any, released: np.ndarray) -> Any:
+    """From a boundary point, along a direction in which the variance's score is negative."""
+    direction = released - state.theta
+    for shrink in range(30):
+        trial = objective.evaluate(state.theta + direction * 0.5**shrink)
+        if trial.value < state.value - 1e-9:
+            return trial
+    objective.evaluate(state.theta)
+    return None
+
+
+def _polish(objective: Objective, state: Any, progress: Progress, cost: float) -> Any:
+    """Exact Newton steps with a Hessian by differences of the gradient, where that is cheap.
+
+    The average information is not the observed one: its steps converge linearly on small samples. A saddle
+    shows here as a negative eigenvalue and is left along it.
+    """
+    free = _free(objective, progress.zeros)
+    if len(free) == 0 or 2 * len(free) * cost > 0.5:
+        return state
+    for _ in range(6):
+        h = hessian_by_differences(objective, state, free)
+        state = objective.evaluate(state.theta)
+        g = objective.gradient(state)[free] * _stretch(objective, state.theta)[free]
+        values, vectors = np.linalg.eigh(h)
+        progress.definite = bool(values[0] > -1e-6 * max(values[-1], 1.0))
+        if not progress.definite:
+            left = _leave_saddle(objective, state, free, vectors[:, 0])
+            if left is None:
+                return state
+            progress.converged = False
+            return _newton(objective, left, progress, progress.iterations + 100, None)
+        progress.scaled_gradient = scaled_gradient(g, h)
+        state, done = _chord(objective, state, free, g, h, progress)
+        if done:
+            return state
+    return state
+
+
+def _chord(
+    objective: Objective, state: Any, free: np.ndarray, g: np.ndarray, h: np.ndarray, progress: Progress
+) -> tuple[Any, bool]:
+    """Newton steps with one exact Hessian while the decrement falls fast; whether they ended at rounding level."""
+    for _ in range(4):
+        step = _solve(h, g, 0.0)
+        progress.decrement = float(-g @ step)
+        if progress.decrement < 1e-22:
+            progress.converged = True
+            return state, True
+        trial = objective.evaluate(_move(objective, state.theta, free, _clip(objective, free, step, state.theta)))
+        if not trial.value <= state.value + 1e-11 * (1.0 + abs(state.value)):
+            objective.evaluate(state.theta)
+            return state, progress.decrement < 1e-12
+        new = objective.gradient(trial)[free] * _stretch(objective, trial.theta)[free]
+        after = float(-new @ _solve(h, new, 0.0))
+        if after >= progress.decrement:
+            return objective.evaluate(state.theta), True
+        fast = after < 1e-2 * progress.decrement
+        state, g, progress.decrement = trial, new, after
+        progress.scaled_gradient = scaled_gradient(g, h)
+        progress.converged = progress.converged or progress.scaled_gradient < 1e-4
+        if not fast:
+            return state, after < 1e-16
+    return state, progress.decrement < 1e-16
+
+
+def _leave_saddle(objective: Objective, state: Any, free: np.ndarray, direction: np.ndarray) -> Any:
+    for size in (1.0, 0.3, 0.1, 0.03):
+        for sign in (1.0, -1.0):
+            step = _clip(objective, free, sign * size * direction, state.theta)
+            trial = objective.evaluate(_move(objective, state.theta, free, step))
+            if trial.value < state.value - 1e-9:
+                return trial
+    objective.evaluate(state.theta)
+    return None
+
+
+def hessian_by_differences(objective: Objective, state: Any, free: np.ndarray, size: float = 1e-4) -> np.ndarray:
+    """∂²/∂η² over the free working coordinates by central differences of the exact gradient."""
+    h = np.empty((len(free), len(free)))
+    for i in range(len(free)):
+        step = np.zeros(len(free))
+        step[i] = size if objective.kinds[free[i]] != "free" else size * max(1.0, abs(state.theta[free[i]]))
+        sides = []
+        for sign in (1.0, -1.0):
+            near = objective.evaluate(_move(objective, state.theta, free, sign * step))
+            sides.append(objective.gradient(near)[free] * _stretch(objective, near.theta)[free])
+        h[i] = (sides[0] - sides[1]) / (2.0 * step[i])
+    return 0.5 * (h + h.T)
