@@ -38,3 +38,22 @@ def member(folder: str, name: str) -> Any:
         hint = nearest(name, known) or f"Available: {listed(known, 20)}."
         raise SettingError(f'unknown {noun} "{printable(name)}"', hint=hint, known=known)
     return importlib.import_module(f"multilevel.{folder}.{name}").MEMBER
+
+
+def make_estimator(name: str, settings: dict[str, Any]) -> Any:
+    """The estimator of that name with these settings; an unknown setting is answered with the nearest.
+
+    Raises
+    ------
+    SettingError
+        For an unknown estimator or setting.
+    """
+    from dataclasses import fields
+
+    record = member("estimators", name.lower().replace("-", "_"))
+    known = [f.name for f in fields(record)]
+    for key in settings:
+        if key not in known:
+            hint = nearest(key, known) or (f"It has: {listed(known, 12)}." if known else "It has no settings.")
+            raise SettingError(f'the estimator "{name}" has no setting "{printable(key)}"', hint=hint)
+    return record(**settings)

@@ -232,6 +232,21 @@ class Elimination:
         return r[:end], dense.solve_lower(self.tail, np.concatenate([r[end:], rx]))
 
 
+    def backward(self, r: np.ndarray, rx: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """L'⁻¹ [r; rx] for the columns of r (q, s) and rx (p, s); returns the effects and the fixed part."""
+        from ..numerics import elimination as kernels
+
+        pt = self.pattern
+        end, nt = self.q1 + pt.ns, pt.nt
+        tail = dense.solve_lower(self.tail, np.concatenate([r[end:], rx]), transposed=True)
+        r[end:] = tail[:nt]
+        fixed = np.ascontiguousarray(tail[nt:])
+        kernels.backward_substitute(
+            pt.at, pt.col, self.L, self.W, self.WX, pt.colptr, pt.rows, pt.ns, self.S, self.SX, len(rx), r, fixed
+        )
+        return r, fixed
+
+
 @dataclass(frozen=True)
 class Inverse:
     """The selected inverse: `sums` Σ (Z'ZΛP)_ℓℓ by factor; `P`, `PX`, `PXX`, `PL`, `PLX` as in the kernels."""

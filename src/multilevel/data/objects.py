@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import numbers
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import repeat
@@ -110,7 +110,8 @@ class ObjectColumn:
         if self.kind == "text":
             return text_refusal(name, self._blanked())
         if {"text", "number"} <= self._roles or {"text", "boolean"} <= self._roles:
-            row = next(i for i, v in enumerate(self.cells) if role(type(v)) == "text")
+            types: Iterator[Any] = map(type, self.cells)
+            row = next(i for i, t in enumerate(types) if role(t) == "text")
             return mixed(name, self.cells[row], row, f'column "{printable(name)}" mixes numbers and text: ')
         if self.kind == "datetime":
             return time_refusal(name, self._types())

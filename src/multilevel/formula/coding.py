@@ -8,13 +8,14 @@ the first factor varies fastest. The intercept's column is None: it is never sto
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import reduce
 from itertools import product
 
 import numpy as np
 
-from ..errors import FormulaError, printable
+from ..errors import FormulaError, MemoryNeededError, printable
 from ..transforms.contrasts import contrast
 from .columns import Columns
 from .evaluate import basis, literal, numbers
@@ -22,6 +23,7 @@ from .formula import Call, Expression, Name, Term, Terms, Text
 from .spans import pieces
 
 Named = tuple[tuple[str, ...], tuple[np.ndarray, ...]]
+MOST_BYTES = 16 * 10**9
 MOST_FACTORS = 8  # a term of k factors is taken apart into 2^k pieces
 
 
@@ -49,6 +51,7 @@ class FactorPart:
     spans_intercept: bool = True
 
     def coded(self, reduced: bool) -> Named:
+        _check_size(self.label, len(self.levels), (self.codes,))
         if not reduced:
             names = tuple(f"{self.label}[{level}]" for level in self.levels)
             return names, tuple(self._indicator(i) for i in range(len(self.levels)))
@@ -113,12 +116,23 @@ def _product(coded: list[Named]) -> Named:
     """All products of one column from each factor; the first factor varies fastest."""
     if len(coded) == 1:
         return coded[0]
+    _check_size(":".join(c[0][0] for c in coded if c[0]), math.prod(len(c[0]) for c in coded), coded[0][1])
     names, values = [], []
     for choice in product(*(range(len(c[0])) for c in reversed(coded))):
         picked = list(zip(coded, reversed(choice), strict=True))
         names.append(":".join(c[0][i] for c, i in picked))
         values.append(reduce(np.multiply, [c[1][i] for c, i in picked]))
     return tuple(names), tuple(values)
+
+
+def _check_size(label: str, count: int, columns: tuple[np.ndarray, ...]) -> None:
+    """Refuse what would not fit into memory, before it is made."""
+    needed = count * len(columns[0]) * 8 if columns else 0
+    if needed > MOST_BYTES:
+        raise MemoryNeededError(
+            f"{printable(label)} has {count} columns for {len(columns[0])} rows: {needed / 1e9:.1f} GB",
+            hint="Factors of many levels belong right of a bar: (1 | group).",
+        )
 
 
 def _coded(label: str, part: Part, reduced: bool, columns: Columns) -> Named:

@@ -49,7 +49,8 @@ def numbers(expression: Expression, columns: Columns) -> np.ndarray:
     if type(expression) is Name:
         return columns.numbers(expression.name)
     with np.errstate(all="ignore"):
-        values = np.broadcast_to(np.asarray(_value(expression, columns), float), (columns.n,))
+        values = np.asarray(_value(expression, columns), float)
+    values = np.full(columns.n, values) if values.ndim == 0 else values
     _check_arithmetic(expression, values, columns)
     return values
 

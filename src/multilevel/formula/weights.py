@@ -105,9 +105,13 @@ def known_errors(formula: Formula, columns: TrainingColumns) -> np.ndarray | Non
 def array_of(argument: Any, noun: str, n: int) -> np.ndarray:
     """An array-like of length n as float64."""
     try:
-        values = np.asarray(argument, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise DtypeError(f"{noun} must be numbers: {printable(error)}") from None
+        # complex numbers would lose their imaginary part with no more than a warning
+        refused = np.iscomplexobj(argument)
+        values = np.empty(0) if refused else np.asarray(argument, dtype=np.float64)
+    except (TypeError, ValueError):
+        refused = True
+    if refused:
+        raise DtypeError(f"{noun} must be a column name or one number for each row", hint="Missing values are NaN.")
     if values.shape != (n,):
         size = f"{len(values)} values" if values.ndim == 1 else f"shape {values.shape}"
         code = WeightsError.default_code if noun == "weights" else "E_OFFSET"

@@ -509,6 +509,31 @@ def forward_substitute(at, col, L, W, WX, colptr, rows, ns, S, SX, p, R, RX):
                 RX[x, s] -= SX[j, x] * v
 
 
+@kernel(f"void({I8}, {I4}, {M3}, {M2}, {M3}, {I8}, {I4}, int64, {V}, {M2}, int64, {M2}, {M2})")
+def backward_substitute(at, col, L, W, WX, colptr, rows, ns, S, SX, p, R, RX):
+    """Sparse and leading parts of L'⁻¹ R in place, for several right-hand sides whose tail rows and RX are solved."""
+    n_levels, k = L.shape[0], L.shape[1]
+    q1 = n_levels * k
+    for s in range(R.shape[1]):
+        for j in range(ns - 1, -1, -1):
+            v = R[q1 + j, s]
+            for e in range(colptr[j] + 1, colptr[j + 1]):
+                v -= S[e] * R[q1 + rows[e], s]
+            for x in range(p):
+                v -= SX[j, x] * RX[x, s]
+            R[q1 + j, s] = v / S[colptr[j]]
+        for level in range(n_levels):
+            for a in range(k - 1, -1, -1):
+                v = R[level * k + a, s]
+                for t in range(a + 1, k):
+                    v -= L[level, t, a] * R[level * k + t, s]
+                for e in range(at[level], at[level + 1]):
+                    v -= W[e, a] * R[q1 + col[e], s]
+                for x in range(p):
+                    v -= WX[level, a, x] * RX[x, s]
+                R[level * k + a, s] = v / L[level, a, a]
+
+
 @kernel(f"void({M3}, {M3}, {M2}, {I8}, {I4}, {V}, {I8}, {I4}, {I4}, {I4}, {M2}, {M2}, {M2}, {M2})")
 def gram_multiply(A, B, T, at, col, block, begin, high, low, width, border, C, out, outx):
     """out = Z'Z C and outx = [X y]'Z C for q × s matrices C (leading effects, then trailing)."""

@@ -57,7 +57,11 @@ class Stopped(Exception):
 
 
 def minimise(
-    objective: Objective, theta: np.ndarray, maxiter: int = 200, tick: Callable[[int, float], None] | None = None
+    objective: Objective,
+    theta: np.ndarray,
+    maxiter: int = 200,
+    tick: Callable[[int, float], None] | None = None,
+    polish: bool = True,
 ) -> tuple[Any, Progress]:
     """The minimum, and how it was reached. Numerical failure at a trial point is a value (infinity), not an error."""
     progress = Progress()
@@ -70,7 +74,8 @@ def minimise(
         if progress.iterations >= maxiter and not progress.converged:
             break
         cost = (time.perf_counter() - clock) / max(progress.iterations, 1)
-        state = _polish(objective, state, progress, cost)
+        if polish:
+            state = _polish(objective, state, progress, cost)
         released = objective.release(state, progress.zeros) if progress.zeros else None
         if released is None:
             break

@@ -72,11 +72,10 @@ def all_knots(x: np.ndarray, settings: dict[str, Any], centred: bool, label: str
     else:
         count = whole(df, label, "df", 1 if centred else 2) - 2 + centred
         inner = np.percentile(np.unique(x), np.linspace(0, 100, count + 2)[1:-1])
-    knots = np.unique(np.concatenate(([low, high], inner)))
-    if len(knots) < len(inner) + 2:
+    knots, distinct = np.unique(np.concatenate(([low, high], inner))), len(np.unique(x))
+    if distinct < len(inner) + 2 or len(knots) < len(inner) + 2:
         raise IdentifiabilityError(
-            f"{printable(label)}: {len(inner) + 2} distinct knots are needed and the column has {len(np.unique(x))} "
-            "distinct values",
+            f"{printable(label)}: {len(inner) + 2} knots need as many distinct values; the column has {distinct}",
             hint="Lower df.",
         )
     return knots

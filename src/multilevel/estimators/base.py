@@ -1,0 +1,56 @@
+"""Contract of an estimator: a frozen record of settings that turns a model into a fit.
+
+    requires        what the model must have, asked before anything is computed
+    estimate(model) the estimates; numerical failure is a ConvergenceError with what was reached
+
+The module's file name is the estimator's name for users: `estimators/reml.py` is ``model.fit("reml")``.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..errors import IdentifiabilityError, printable
+from ..fit.estimates import Estimates
+
+if TYPE_CHECKING:
+    from ..fit.fit import Fit
+    from ..model.model import Model
+
+
+@dataclass(frozen=True)
+class Estimator(ABC):
+    """Settings of one estimator."""
+
+    @property
+    def name(self) -> str:
+        return type(self).__module__.rsplit(".", 1)[-1]
+
+    @abstractmethod
+    def estimate(self, model: Model) -> Estimates:
+        """Estimate the model."""
+
+    def check(self, model: Model) -> None:
+        """Refuse a model that this estimator cannot serve (raises with the reason and what can)."""
+
+    def fit(self, model: Model) -> Fit:
+        """Check, estimate, and wrap the result."""
+        from ..fit.fit import Fit
+
+        self.check(model)
+        clock = time.perf_counter()
+        estimates = self.estimate(model)
+        return Fit(model, self, estimates, time.perf_counter() - clock)
+
+
+def require_groups(model: Model, estimator: str) -> None:
+    """Refuse a formula without a group term."""
+    if not model.design.groups:
+        raise IdentifiabilityError(
+            f'the estimator "{estimator}" needs a group term, and the formula "{printable(model.formula)}" has none',
+            code="E_NO_GROUP",
+            hint='Add one, such as (1 | school), or use estimator="complete".',
+        )

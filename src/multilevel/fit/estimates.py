@@ -1,0 +1,123 @@
+"""What an estimator hands over: point estimates, and how sure it is of them.
+
+Everything that users see (tables, summaries, predictions, JSON) is made from these two records in `fit.py`, so
+that each estimator is one file that returns them.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Combination:
+    """Linear combinations x'β + Σ_t z_t'b_t[level], one a row.
+
+    Parameters
+    ----------
+    x : (m, p)
+    codes : per term (m,), the level; -1 leaves that term out, -2 is a new level drawn from the population
+    z : per term (m, k)
+    """
+
+    x: np.ndarray
+    codes: tuple[np.ndarray, ...]
+    z: tuple[np.ndarray, ...]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Variance of each combination, and the degrees of freedom of that variance (inf when it is known)."""
+
+    variance: np.ndarray
+    df: np.ndarray
+
+
+class Certainty(ABC):
+    """How sure an estimator is. Computed when asked for: small fits never pay for it."""
+
+    @abstractmethod
+    def beta_covariance(self) -> np.ndarray:
+        """Covariance of the fixed effects, (p, p); NaN in the rows of dropped columns."""
+
+    @abstractmethod
+    def contrast_df(self, contrasts: np.ndarray) -> np.ndarray:
+        """Degrees of freedom of c'β̂ for each row of `contrasts` (m, p)."""
+
+    @abstractmethod
+    def effect_covariances(self) -> tuple[np.ndarray, ...]:
+        """Conditional covariance of the group effects given the parameters, per term (L, k, k)."""
+
+    @abstractmethod
+    def spread(self, rows: Combination, parameters: bool = True) -> Spread:
+        """Variance of x'β + z'b around its estimate.
+
+        `parameters` carries the uncertainty of the variance components too (as extra variance and finite df).
+        """
+
+    @abstractmethod
+    def sd_intervals(self, level: float) -> tuple[list[list[tuple[float, float]]], tuple[float, float]]:
+        """Intervals of the standard deviations: per term and coefficient, and of the residual one."""
+
+    @abstractmethod
+    def correlation_intervals(self, level: float) -> list[list[tuple[float, float]]]:
+        """Per term, intervals of the correlations in the order (1,0), (2,0), (2,1), …"""
+
+    @abstractmethod
+    def sd_errors(self) -> tuple[list[list[float]], float]:
+        """Standard errors of the standard deviations: per term and coefficient, and of the residual one."""
+
+    @abstractmethod
+    def draw(self, n: int, rng: np.random.Generator) -> Mapping[str, Any]:
+        """Draws from the approximate joint distribution: beta (n, p), sigma (n,), covariances and effects per term."""
+
+    def residual_df(self) -> float:
+        """Degrees of freedom of the residual variance."""
+        return float("inf")
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """Point estimates in the units of the data.
+
+    Parameters
+    ----------
+    criterion : str
+        What `objective` is: ``"REML criterion"``, ``"deviance"``, ``"residual sum of squares"``.
+    beta : (p,), NaN for columns dropped as redundant
+    sigma : float or None
+        Residual standard deviation; None when every row's standard error is known.
+    covariances, effects :
+        Per group term Cov(b_ℓ) (k, k) and the conditional modes (L, k).
+    log_likelihood : float
+        Restricted for REML; NaN where the estimator has none.
+    boundary : tuple of str
+        Groups with a variance of zero or a correlation of ±1.
+    """
+
+    criterion: str
+    beta: np.ndarray
+    sigma: float | None
+    covariances: tuple[np.ndarray, ...]
+    effects: tuple[np.ndarray, ...]
+    log_likelihood: float
+    objective: float
+    n_parameters: int
+    certainty: Certainty
+    converged: bool = True
+    boundary: tuple[str, ...] = ()
+    iterations: int = 0
+    evaluations: int = 0
+    scaled_gradient: float = 0.0
+    warnings: tuple[Any, ...] = ()
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+def correlation_pairs(k: int) -> Sequence[tuple[int, int]]:
+    """(later, earlier) pairs of coefficients in the order of every correlation table."""
+    return [(i, j) for i in range(k) for j in range(i)]
