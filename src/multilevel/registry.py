@@ -13,7 +13,7 @@ from typing import Any
 
 from .errors import SettingError, listed, nearest, printable
 
-HIDDEN = {"base"}
+HIDDEN = {"base", "maximise", "progress"}  # modules of a folder that are shared work, not members
 
 
 @cache

@@ -120,7 +120,7 @@ def code(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _code_floats(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Whole numbers take the integers' way; -0.0 is the level 0."""
-    if len(values) and np.abs(values).max() < 2**53:
+    if len(values) and float(np.abs(values).max()) < 2**53:  # float: 2**53 overflows float16
         integers = values.astype(np.int64)
         if np.array_equal(integers, values):
             return _code_integers(integers)

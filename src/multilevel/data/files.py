@@ -5,6 +5,7 @@ Parquet, Feather, Arrow and large text files are read column by column, as colum
 
 from __future__ import annotations
 
+import csv
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,7 +26,7 @@ def file_source(location: str) -> Source:
         If it does not exist, cannot be read, or has an extension that is not supported.
     """
     path = Path(location)
-    if not path.exists():
+    if not os.path.exists(path):  # unlike Path.exists, also False for impossible names
         raise FileError(f'file "{printable(location, 200)}" does not exist', hint=_neighbours(path), path=location)
     if path.is_dir():
         raise FileError(f'"{printable(location, 200)}" is a directory', hint="Name one file", path=location)
@@ -62,16 +63,10 @@ def _guarded(path: Path) -> Iterator[None]:
         yield
     except FileError:
         raise
-    except (pa.ArrowException, OSError, ValueError, csv_error()) as error:
+    except (pa.ArrowException, OSError, ValueError, csv.Error) as error:
         reason = printable(str(error).splitlines()[0] if str(error) else type(error).__name__, 120)
         message = f'file "{printable(path, 200)}" cannot be read as {path.suffix} ({reason})'
         raise FileError(message, path=str(path)) from None
-
-
-def csv_error() -> type[Exception]:
-    import csv
-
-    return csv.Error
 
 
 def _unchanging(path: Path, source: Source) -> Source:

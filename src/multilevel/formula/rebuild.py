@@ -96,3 +96,9 @@ def _refuse_missing(table: Any, names: Iterable[str]) -> None:
         if mask is not None and mask.any():
             rows = np.flatnonzero(mask)
             raise MissingDataError(f'column "{printable(name)}" is missing in {len(rows)} rows (first row {rows[0]})')
+
+
+def coefficient_columns(memory: DesignMemory, table: Any) -> list[tuple[Any, ...]]:
+    """The coefficient columns of every group term for new rows, without looking at the levels."""
+    columns = NewColumns(table, memory)
+    return [model_columns(term.coefficients, columns)[1] for term in memory.formula.groups]

@@ -92,7 +92,7 @@ class Model:
             "native": table.native,
         }
         self.__dict__.update(values)
-        validate.model(self)
+        self.__dict__["warnings"] = (*design.warnings, *validate.model(self))
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"a model does not change: cannot set {name}")
@@ -101,6 +101,11 @@ class Model:
     def native(self) -> str:
         """The kind of data frame its tables are made of (``"pandas"``, ``"polars"``, ``"arrow"``)."""
         return str(self.__dict__["native"])
+
+    @property
+    def warnings(self) -> tuple[Any, ...]:
+        """What was noticed about data and formula before fitting."""
+        return tuple(self.__dict__["warnings"])
 
     @property
     def groups(self) -> dict[str, int]:

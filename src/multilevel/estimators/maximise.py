@@ -1,0 +1,126 @@
+"""What ML and REML share: build the criterion, minimise it, read off the estimates."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..core.likelihood import Likelihood, State
+from ..core.objective import GaussianObjective
+from ..errors import ConvergenceError, SettingError
+from ..fit.estimates import Estimates
+from ..fit.mixed import MixedCertainty
+from ..model.model import Model
+from ..numerics.newton import Progress, minimise
+
+Start = Sequence[float] | None
+
+
+def maximise(model: Model, reml: bool, maxiter: int, start: Start) -> Estimates:
+    """Estimates at the maximum of the (restricted) likelihood.
+
+    Raises
+    ------
+    ConvergenceError
+        When the gradient does not vanish within `maxiter` iterations; `.partial` holds what was reached.
+    """
+    products = model.products
+    sigma2 = None if model.design.known_se is None else 1.0 / products.y_shift.scale**2
+    likelihood = Likelihood(products, model.scales, reml, sigma2)
+    objective = GaussianObjective(likelihood)
+    first = likelihood.start() if start is None else _internal_start(model, likelihood, start)
+    clock = time.perf_counter()
+    if likelihood.n_theta:
+        from .progress import ticker
+
+        with ticker("REML" if reml else "ML") as tick:
+            state, progress = minimise(objective, first, maxiter, tick)
+    else:
+        state, progress = likelihood.evaluate(first), Progress(converged=True, decrement=0.0, scaled_gradient=0.0)
+    seconds = (time.perf_counter() - clock) / max(likelihood.evaluations, 1)
+    estimates = _estimates(model, likelihood, state, progress, seconds)
+    if not progress.converged:
+        raise _not_converged(model, estimates, progress)
+    return estimates
+
+
+def _internal_start(model: Model, likelihood: Likelihood, start: Sequence[float]) -> np.ndarray:
+    """θ given for the columns as they are, moved to centred and scaled ones."""
+    given = np.asarray(start, dtype=float)
+    if given.shape != (likelihood.n_theta,):
+        raise SettingError(
+            f"start holds {given.size} numbers and the model has {likelihood.n_theta} relative covariance parameters",
+            hint="Give them term by term, lower triangles column by column.",
+        )
+    out = np.empty(likelihood.n_theta)
+    for t, (scale, part) in enumerate(zip(model.scales, likelihood.slices, strict=True)):
+        lam = np.linalg.solve(model.products.to_effects[t], scale.factor(given[part]))
+        out[part] = scale.from_covariance(lam @ lam.T)
+    return out
+
+
+def _estimates(model: Model, likelihood: Likelihood, state: State, progress: Progress, seconds: float) -> Estimates:
+    products = model.products
+    unit = products.y_shift.scale
+    assert state.solution is not None
+    beta = products.beta_origin + unit * (products.to_beta @ state.solution.beta)
+    beta[[j for j, _ in products.dropped]] = np.nan
+    u = likelihood.elimination.by_factor(state.solution.u)
+    covariances: list[np.ndarray] = [np.zeros(0)] * len(model.scales)
+    effects: list[np.ndarray] = [np.zeros(0)] * len(model.scales)
+    for f, factor in enumerate(products.factors):
+        for t, a, b in factor.terms:
+            lam = products.to_effects[t] @ state.lam[f][a:b, a:b]
+            covariances[t] = state.sigma2 * unit**2 * (lam @ lam.T)
+            effects[t] = unit * (u[f][:, a:b] @ lam.T)
+    value = likelihood.external_value(state.value)
+    known = likelihood.known_sigma2 is not None
+    return Estimates(
+        criterion="REML criterion" if likelihood.reml else "deviance",
+        beta=beta,
+        sigma=None if known else float(np.sqrt(state.sigma2)) * unit,
+        covariances=tuple(covariances),
+        effects=tuple(effects),
+        log_likelihood=-0.5 * value,
+        objective=value,
+        n_parameters=products.p + likelihood.n_theta + int(not known),
+        certainty=MixedCertainty(likelihood, state, progress.zeros, seconds),
+        converged=progress.converged and progress.definite,
+        boundary=_boundary(model, likelihood, state, progress),
+        iterations=progress.iterations,
+        evaluations=likelihood.evaluations,
+        scaled_gradient=progress.scaled_gradient,
+    )
+
+
+def _boundary(model: Model, likelihood: Likelihood, state: State, progress: Progress) -> tuple[str, ...]:
+    """Labels of the terms whose covariance lost a rank."""
+    labels = []
+    for t, part in enumerate(likelihood.slices):
+        if any(part.start <= j < part.stop for j in progress.zeros) or _nearly_singular(model, t, state.theta[part]):
+            labels.append(model.design.groups[t].label)
+    return tuple(dict.fromkeys(labels))
+
+
+def _nearly_singular(model: Model, t: int, theta: np.ndarray) -> bool:
+    """A compound-symmetric correlation at an end of its interval (zeros are known exactly)."""
+    scale = model.scales[t]
+    for kind, value in zip(scale.kinds(), theta, strict=True):
+        if kind == "bounded":
+            low, high = scale.bounds()
+            if min(value - low, high - value) < 1e-6 * (high - low):
+                return True
+    return False
+
+
+def _not_converged(model: Model, estimates: Estimates, progress: Progress) -> ConvergenceError:
+    return ConvergenceError(
+        f"not converged after {progress.iterations} iterations: the scaled gradient is {progress.scaled_gradient:.2g} "
+        f"(below 1e-4 is needed)",
+        hint="Raise maxiter, rescale predictors, or simplify the group terms; error.partial holds what was reached.",
+        partial=estimates,
+        iterations=progress.iterations,
+        gradient=progress.scaled_gradient,
+    )
