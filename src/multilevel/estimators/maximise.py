@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..core.fused import minimise_likelihood
 from ..core.likelihood import Likelihood, State
-from ..core.objective import GaussianObjective
 from ..errors import ConvergenceError, SettingError
 from ..fit.estimates import Estimates
 from ..fit.mixed import MixedCertainty
 from ..model.model import Model
-from ..numerics.newton import Progress, minimise
+from ..numerics.newton import Progress
 
 Start = Sequence[float] | None
 
@@ -29,14 +29,13 @@ def maximise(model: Model, reml: bool, maxiter: int, start: Start) -> Estimates:
     products = model.products
     sigma2 = None if model.design.known_se is None else 1.0 / products.y_shift.scale**2
     likelihood = Likelihood(products, model.scales, reml, sigma2)
-    objective = GaussianObjective(likelihood)
     first = likelihood.start() if start is None else _internal_start(model, likelihood, start)
     clock = time.perf_counter()
     if likelihood.n_theta:
         from .progress import ticker
 
         with ticker("REML" if reml else "ML") as tick:
-            state, progress = minimise(objective, first, maxiter, tick)
+            state, progress = minimise_likelihood(likelihood, first, maxiter, tick)
     else:
         state, progress = likelihood.evaluate(first), Progress(converged=True, decrement=0.0, scaled_gradient=0.0)
     seconds = (time.perf_counter() - clock) / max(likelihood.evaluations, 1)

@@ -53,7 +53,8 @@ def assemble_trailing(block, lam, begin, high, low, width, shift, target, diagon
     their first scalars; `target` the position in S of every scalar of a block (-1 above the diagonal), `diagonal` those of its diagonal.
     `width`, `shift` give each scalar's number of coefficients and the offset of its λ in `lam`.
     """
-    S[:] = 0.0
+    for e in range(len(S)):
+        S[e] = 0.0
     for e in range(len(diagonal)):
         S[diagonal[e]] = 1.0
     for e in range(len(high)):

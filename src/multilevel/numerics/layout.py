@@ -25,6 +25,12 @@ def merge_borders(start, first, block, fill, col, T):
         fill[level] = place
 
 
+@kernel("int64[::1](int32[::1])")
+def ascending(values):
+    """The order that sorts `values`."""
+    return np.argsort(values)
+
+
 @kernel("void(int64[::1], int32[::1], float64[:, ::1])")
 def sort_borders(at, col, T):
     """Sort every level's border by scalar."""
@@ -37,11 +43,12 @@ def sort_borders(at, col, T):
                 break
         if sorted_already:
             continue
-        order = np.argsort(col[begin:end])
+        order = ascending(col[begin:end])
         c, t = col[begin:end].copy(), T[begin:end].copy()
         for e in range(end - begin):
             col[begin + e] = c[order[e]]
-            T[begin + e] = t[order[e]]
+            for a in range(T.shape[1]):
+                T[begin + e, a] = t[order[e], a]
 
 
 @kernel("Tuple((int64[::1], int32[::1]))(int32[::1], int64[::1], int32[::1], int32[::1], int32[::1], int64)")
@@ -65,7 +72,7 @@ def expand_columns(order, start, struct, scalar, node_k, ns):
         firsts = np.empty(count, np.int32)
         for e in range(count):
             firsts[e] = scalar[struct[start[v] + e]]
-        by = np.argsort(firsts)
+        by = ascending(firsts)
         for a in range(k):
             place = colptr[scalar[node] + a]
             for b in range(a, k):

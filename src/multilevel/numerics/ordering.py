@@ -21,7 +21,8 @@ def connect_groups(adjacency, start, members):
     row = np.zeros(words, np.uint64)
     one = np.uint64(1)
     for g in range(len(start) - 1):
-        row[:] = 0
+        for w in range(words):
+            row[w] = 0
         for e in range(start[g], start[g + 1]):
             row[members[e] >> 6] |= one << np.uint64(members[e] & 63)
         for e in range(start[g], start[g + 1]):
@@ -68,7 +69,8 @@ def minimum_degree(adjacency, dense):
         if used + degree[v] > capacity:
             capacity = 2 * (used + degree[v])
             larger = np.empty(capacity, np.int32)
-            larger[:used] = struct[:used]
+            for e in range(used):
+                larger[e] = struct[e]
             struct = larger
         alive[v] = False
         order[done] = v
@@ -96,4 +98,4 @@ def minimum_degree(adjacency, dense):
         done += 1
         start[done] = used
         left -= 1
-    return order[:done].copy(), start[: done + 1].copy(), struct[:used].copy()
+    return order[:done], start[: done + 1], struct[:used]

@@ -43,6 +43,15 @@ class Scale(ABC):
     def from_covariance(self, covariance: np.ndarray) -> np.ndarray:
         """θ of a covariance of this family (relative to σ²): the inverse of θ ↦ λλ'."""
 
+    @property
+    def triangular(self) -> bool:
+        """Whether every parameter is one entry of a lower triangular λ (then `entries` says which)."""
+        return False
+
+    def entries(self) -> tuple[np.ndarray, np.ndarray]:
+        """Row and column in λ of each parameter, where `triangular`."""
+        raise TypeError("this scale's parameters are not entries of a triangle")
+
     def bounds(self) -> tuple[float, float]:
         """The interval of the ``"bounded"`` parameter."""
         return -1.0, 1.0

@@ -25,6 +25,13 @@ class Diagonal(Scale):
     def start(self) -> np.ndarray:
         return np.ones(self.k)
 
+    @property
+    def triangular(self) -> bool:
+        return True
+
+    def entries(self) -> tuple[np.ndarray, np.ndarray]:
+        return np.arange(self.k), np.arange(self.k)
+
     def factor(self, theta: np.ndarray) -> np.ndarray:
         return np.diag(theta)
 

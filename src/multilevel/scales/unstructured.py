@@ -43,6 +43,13 @@ class Unstructured(Scale):
         rows, cols = _entries(self.k)
         return (rows == cols).astype(float)
 
+    @property
+    def triangular(self) -> bool:
+        return True
+
+    def entries(self) -> tuple[np.ndarray, np.ndarray]:
+        return _entries(self.k)
+
     def factor(self, theta: np.ndarray) -> np.ndarray:
         out = np.zeros((self.k, self.k))
         out[_entries(self.k)] = theta

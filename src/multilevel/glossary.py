@@ -1,0 +1,60 @@
+"""The only place where output columns are named: each name with its meaning.
+
+Tables, summaries, JSON and reports take their column names from here, and a test holds them to it.
+"""
+
+from __future__ import annotations
+
+MEANING: dict[str, str] = {
+    "term": "coefficient, named as its column: Intercept, Days, sex[female], a:b",
+    "group": 'grouping factor: Subject, batch:cask; "Residual" is the variation within all groups',
+    "level": "label of one level of a grouping factor",
+    "term_1": "first coefficient of a correlation",
+    "term_2": "second coefficient of a correlation",
+    "parameter": "kind or name of a parameter: fixed, sd, sigma",
+    "estimate": "point estimate (posterior mean for samplers)",
+    "std_error": "standard error of the estimate (posterior standard deviation for samplers)",
+    "df": "degrees of freedom of the t statistic (Satterthwaite); infinite when the variance is known",
+    "statistic": "estimate divided by its standard error",
+    "p_value": "two-sided p-value of the hypothesis that the coefficient is zero",
+    "lower": "lower end of the interval",
+    "upper": "upper end of the interval",
+    "sd": "standard deviation of the coefficient between levels of the group",
+    "variance": "square of sd",
+    "correlation": "correlation of two coefficients between levels of the group",
+    "n": "number of rows",
+    "lambda": "weight of a level's own data, 1 − conditional variance / variance: 0 is complete pooling, 1 is none",
+    "rhat": "potential scale reduction of the draws",
+    "ess_bulk": "effective number of draws for the centre of the distribution",
+    "ess_tail": "effective number of draws for its tails",
+}
+
+FIXED_EFFECTS = ("term", "estimate", "std_error", "df", "statistic", "p_value", "lower", "upper")
+GROUP_EFFECTS = ("level", "term", "estimate", "std_error", "lower", "upper")
+VARIANCE_COMPONENTS = ("group", "term", "sd", "variance", "std_error", "lower", "upper")
+CORRELATIONS = ("group", "term_1", "term_2", "correlation", "lower", "upper")
+INTERVALS = ("parameter", "group", "term", "estimate", "lower", "upper")
+SHRINKAGE = ("group", "level", "n", "lambda")
+DISPERSION = ("parameter", "estimate", "std_error", "lower", "upper")
+DIAGNOSTICS = ("rhat", "ess_bulk", "ess_tail")
+
+RESIDUAL = "Residual"  # the group name of the residual standard deviation; its term is the empty string
+SIGMA = "sigma"
+
+SHORT: dict[str, str] = {  # headings of printed tables, where the column's name would be long
+    "estimate": "Estimate",
+    "std_error": "Std.Error",
+    "statistic": "t value",
+    "p_value": "p value",
+    "sd": "Std.Dev.",
+    "variance": "Variance",
+    "group": "Group",
+    "term": "Term",
+    "correlation": "Corr",
+}
+
+
+def interval_headings(level: float) -> tuple[str, str]:
+    """Headings of an interval: ``l-95% CI`` and ``u-95% CI``."""
+    percent = f"{100.0 * level:.4g}%"
+    return f"l-{percent} CI", f"u-{percent} CI"
