@@ -9,7 +9,6 @@ from fractions import Fraction as F
 import numpy as np
 import pandas as pd
 import pytest
-from multilevel.formula.grammar import parse
 
 from multilevel import errors
 from multilevel.data.tables import as_table
@@ -17,8 +16,10 @@ from multilevel.formula.coding import model_columns
 from multilevel.formula.columns import TrainingColumns
 from multilevel.formula.design import build
 from multilevel.formula.formula import Name, Term, Terms
+from multilevel.formula.grammar import parse
 from multilevel.formula.groups import combine
 from multilevel.formula.memory import DesignMemory
+from multilevel.formula.rebuild import coefficient_columns
 
 
 def base():
@@ -487,6 +488,13 @@ def test_p01_unseen_group():
     assert all(word in str(caught.value) for word in ('"g"', "NEW", "target=", "row 1"))
     assert design.rebuild(as_table(new), unseen="mark").groups[0].codes.tolist() == [1, -1, -1]
     assert design.rebuild(as_table(new[["x"]]), groups=False).groups == ()
+
+
+def test_coefficients_of_groups_without_their_levels():
+    design = made("y ~ x + (x | g) + (1 | c)", base())
+    first, second = coefficient_columns(design.memory, as_table(base()[["x"]][:3]))
+    assert same(first, [None, design.groups[0].columns[1][:3]])
+    assert second == (None,)
 
 
 def test_p03_unseen_level_of_a_factor():

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..data.cross_products import CrossProducts
+from ..data.cross_products import CrossProducts, FactorProducts
 from ..scales.base import Scale
 from .gaussian import TWO_PI, Elimination, Solution
 
@@ -60,7 +60,31 @@ class Likelihood:
         self.evaluations = 0
 
     def start(self) -> np.ndarray:
-        return np.concatenate([s.start() for s in self.scales]) if self.scales else np.zeros(0)
+        """θ to start from: independent coefficients with variances by moments, one coefficient at a time."""
+        if not self.scales:
+            return np.zeros(0)
+        parts: list[np.ndarray] = [np.zeros(0)] * len(self.scales)
+        for factor in self.products.factors:
+            ratio = np.clip(self._moments(factor), 0.05**2, 20.0**2)
+            for t, a, b in factor.terms:
+                free = np.array(self.scales[t].kinds()) != "bounded"
+                theta = self.scales[t].from_covariance(np.diag(ratio[a:b]))
+                parts[t] = np.where(free, theta, self.scales[t].start())
+        return np.concatenate(parts)
+
+    def _moments(self, factor: FactorProducts) -> np.ndarray:
+        """τ²/σ² of each coefficient as if it stood alone: E Σ (z'r)²/z'z = L σ² + τ² Σ z'z for OLS residuals r."""
+        xy, p = self.products.xy, self.products.p
+        beta = np.linalg.lstsq(xy[:p, :p], xy[:p, p], rcond=None)[0] if p else np.zeros(0)
+        rest = xy[p, p] - beta @ xy[:p, p]
+        z = np.diagonal(factor.gram, axis1=1, axis2=2)
+        score = factor.cross[:, :, p] - factor.cross[:, :, :p] @ beta
+        with np.errstate(divide="ignore", invalid="ignore"):
+            between = np.where(z > 0.0, score**2 / z, 0.0).sum(axis=0)
+            levels = (z > 0.0).sum(axis=0)
+            within = self.known_sigma2 or np.maximum(rest - between, 0.05 * rest) / max(self.products.n - len(z), 1.0)
+            ratio = (between - levels * within) / (within * z.sum(axis=0))
+        return np.nan_to_num(ratio, nan=1.0, posinf=1.0, neginf=0.0)
 
     def factors(self, theta: np.ndarray) -> list[np.ndarray]:
         """λ of every grouping factor: its terms' λ along the diagonal."""

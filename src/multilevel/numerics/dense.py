@@ -45,6 +45,9 @@ def inverse_from_cholesky(factor: np.ndarray) -> np.ndarray:
         return half.T @ half
     from scipy.linalg.lapack import dpotri
 
+    from .layout import mirror_triangle
+
     inv, _ = dpotri(np.asfortranarray(factor.T), lower=0, overwrite_c=0)
-    upper = np.triu(inv)
-    return upper + np.triu(inv, 1).T
+    out = inv.T  # C-ordered view: its lower triangle is filled
+    mirror_triangle(out)
+    return out

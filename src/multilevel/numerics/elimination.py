@@ -147,18 +147,27 @@ def eliminate_leading(A, B, T, at, col, width, shift, lam, lam1, where, ns, nt, 
             s0 += km
         for s1 in range(begin, end):
             c1 = col[s1]
-            if ns == 0:
-                base = sbase + np.int64(c1) * nt
-                for s2 in range(begin, s1 + 1):
-                    s = 0.0
-                    for a in range(k):
-                        s += W[s1, a] * W[s2, a]
+            if k == 1:  # the common case, worth its own loops: one multiplication a pair
+                v = W[s1, 0]
+                if ns == 0:
+                    base = sbase + np.int64(c1) * nt
+                    for s2 in range(begin, s1 + 1):
+                        S[base + col[s2]] -= v * W[s2, 0]
+                else:
+                    for s2 in range(begin, s1 + 1):
+                        S[where[pair]] -= v * W[s2, 0]
+                        pair += 1
+                for x in range(m):
+                    SX[c1, x] -= v * WX[level, 0, x]
+                continue
+            base = sbase + np.int64(c1 - ns) * nt - ns
+            for s2 in range(begin, s1 + 1):
+                s = 0.0
+                for a in range(k):
+                    s += W[s1, a] * W[s2, a]
+                if ns == 0:
                     S[base + col[s2]] -= s
-            else:
-                for s2 in range(begin, s1 + 1):
-                    s = 0.0
-                    for a in range(k):
-                        s += W[s1, a] * W[s2, a]
+                else:
                     S[where[pair]] -= s
                     pair += 1
             for x in range(m):
@@ -318,17 +327,35 @@ def invert_leading(
         for s1 in range(w):
             c1 = col[begin + s1]
             base = sbase + np.int64(c1 - ns) * nt - ns
-            for s2 in range(s1 + 1):
+            if k == 1:
+                own_weight = W[begin + s1, 0]
+                total = 0.0
                 if ns == 0:
-                    v = P[base + col[begin + s2]]
+                    for s2 in range(s1):
+                        v = P[base + col[begin + s2]]
+                        total += v * W[begin + s2, 0]
+                        acc[s2, 0] += v * own_weight
+                    total += P[base + c1] * own_weight
                 else:
-                    v = P[where[pair]]
-                    pair += 1
-                for a in range(k):
-                    acc[s1, a] += v * W[begin + s2, a]
-                if s2 < s1:
+                    for s2 in range(s1):
+                        v = P[where[pair + s2]]
+                        total += v * W[begin + s2, 0]
+                        acc[s2, 0] += v * own_weight
+                    total += P[where[pair + s1]] * own_weight
+                    pair += s1 + 1
+                acc[s1, 0] += total
+            else:
+                for s2 in range(s1 + 1):
+                    if ns == 0:
+                        v = P[base + col[begin + s2]]
+                    else:
+                        v = P[where[pair]]
+                        pair += 1
                     for a in range(k):
-                        acc[s2, a] += v * W[begin + s1, a]
+                        acc[s1, a] += v * W[begin + s2, a]
+                    if s2 < s1:
+                        for a in range(k):
+                            acc[s2, a] += v * W[begin + s1, a]
             for x in range(p):
                 v = PX[c1, x]
                 for a in range(k):

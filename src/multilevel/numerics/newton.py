@@ -245,7 +245,8 @@ def _polish(objective: Objective, state: Any, progress: Progress, cost: float) -
     shows here as a negative eigenvalue and is left along it.
     """
     free = _free(objective, progress.zeros)
-    if len(free) == 0 or 2 * len(free) * cost > 0.5:
+    settled = progress.converged and progress.decrement < TOLERANCE
+    if len(free) == 0 or 2 * len(free) * cost > (0.05 if settled else 2.0):
         return state
     for _ in range(6):
         h = hessian_by_differences(objective, state, free)

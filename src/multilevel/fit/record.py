@@ -1,0 +1,90 @@
+"""A fit as JSON: schema ``multilevel.fit/1``.
+
+Numbers that are undefined are null, never NaN. Keys are added freely and changed only with a new schema.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..glossary import DIAGNOSTICS
+from . import tables
+
+if TYPE_CHECKING:
+    from .fit import Fit
+
+SCHEMA = "multilevel.fit/1"
+
+
+def record(fit: Fit) -> dict[str, Any]:
+    """The fit as dictionaries, lists, text, numbers and None."""
+    model, level = fit.model, fit.level
+    return {
+        "schema": SCHEMA,
+        "version": _version(),
+        "formula": model.formula.text or str(model.formula),
+        "family": model.family,
+        "link": model.link,
+        "estimator": fit.estimator.name,
+        "n_obs": fit.n_obs,
+        "n_rows_dropped": max(model.design.n_rows_given - model.design.n, 0),
+        "groups": model.groups,
+        "criterion": fit.estimates.criterion,
+        "log_likelihood": plain(fit.log_likelihood),
+        "objective": plain(fit.objective),
+        "aic": plain(fit.aic),
+        "bic": plain(fit.bic),
+        "n_parameters": fit.n_parameters,
+        "df_residual": fit.df_residual,
+        "sigma": plain(fit.sigma),
+        "level": level,
+        "fixed_effects": _rows(tables.fixed_effects(fit, level), diagnosed=True),
+        "variance_components": _rows(tables.variance_components(fit, level), diagnosed=True),
+        "correlations": _rows(tables.correlations(fit, level), diagnosed=True),
+        "dispersion": _rows(tables.dispersion(fit, level), diagnosed=True),
+        "group_effects": _group_effects(fit),
+        "icc": {group: plain(value) for group, value in fit.icc().items()},
+        "converged": fit.converged,
+        "singular": fit.singular,
+        "boundary": fit.boundary,
+        "sampled": fit.sampled,
+        "draws": None,
+        "seconds": plain(fit.seconds),
+        "warnings": [{"code": w.code, "message": w.message, "remedy": w.hint} for w in fit.warnings],
+        "notes": [{"code": n.code, "message": n.message, "remedy": n.hint} for n in fit.notes],
+    }
+
+
+def _group_effects(fit: Fit) -> dict[str, list[dict[str, Any]]]:
+    kept = ("level", "term", "estimate", "std_error")
+    out = {}
+    for label in fit.model.groups:
+        columns = tables.group_effects(fit, [label], fit.level)
+        out[label] = _rows({name: columns[name] for name in kept})
+    return out
+
+
+def _rows(columns: tables.Columns, diagnosed: bool = False) -> list[dict[str, Any]]:
+    """Columns as one dictionary a row; with the diagnostics of samplers, which likelihood fits have not."""
+    names = list(columns)
+    values = zip(*(_cells(columns[name]) for name in names), strict=True)
+    extra: dict[str, Any] = dict.fromkeys(DIAGNOSTICS) if diagnosed else {}
+    return [{**dict(zip(names, row, strict=True)), **extra} for row in values]
+
+
+def _cells(column: Any) -> list[Any]:
+    return [plain(v) for v in (column.tolist() if isinstance(column, np.ndarray) else column)]
+
+
+def plain(value: Any) -> Any:
+    """A number that JSON has, or None."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _version() -> str:
+    from .. import __version__
+
+    return str(__version__)

@@ -1,0 +1,101 @@
+"""What a fit has to say about itself: warnings (issued once, when fitting) and notes (printed in summaries).
+
+A variance of zero or a correlation of ±1 is an ordinary result, said in words: which term, what is zero, whether the
+boundary is where the criterion is best, and what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import MultilevelWarning, RankDeficiencyWarning, SingularFitWarning, listed, printable
+from ..model.describe import Note, advice
+from .estimates import Estimates, correlation_pairs
+
+if TYPE_CHECKING:
+    from ..formula.design import GroupColumns
+    from ..model.model import Model
+    from .fit import Fit
+
+DEGENERATE = 1e-6  # a correlation this close to ±1 is ±1
+LOW_ICC = 0.05
+
+
+def fit_warnings(model: Model, estimates: Estimates) -> tuple[MultilevelWarning, ...]:
+    """Columns dropped as redundant, and variance parameters on the boundary (not issued here)."""
+    names = model.design.fixed_names
+    found: list[MultilevelWarning] = []
+    if np.isnan(estimates.beta).any():
+        found += [_dropped(names, j, others) for j, others in model.products.dropped]
+    found += [_singular(model, estimates, label) for label in estimates.boundary]
+    return tuple(found)
+
+
+def _dropped(names: Sequence[str], column: int, others: Sequence[int]) -> RankDeficiencyWarning:
+    def quoted(name: str) -> str:
+        return "the intercept" if name == "Intercept" else f'"{printable(name)}"'
+
+    of = f"is a combination of {listed(map(quoted, (names[j] for j in others)), 4)}" if others else "is zero"
+    return RankDeficiencyWarning(
+        f"column {quoted(names[column])} {of} and was dropped",
+        hint='Its coefficient is NaN; leave it out of the formula, or use rank="raise".',
+        column=names[column],
+        others=[names[j] for j in others],
+    )
+
+
+def _singular(model: Model, estimates: Estimates, label: str) -> SingularFitWarning:
+    """One warning for all terms of a group."""
+    facts, hints = [], []
+    for group, covariance in zip(model.design.groups, estimates.covariances, strict=True):
+        if group.label == label:
+            fact, hint = _degenerate(group, covariance)
+            facts += fact
+            hints += hint
+    best = "; this boundary is the optimum (the score was checked)" if estimates.criterion in LIKELIHOODS else ""
+    return SingularFitWarning(
+        f'boundary fit: for the group "{printable(label)}" {listed_all(facts) or "the covariance lost a rank"}{best}',
+        hint=" ".join(dict.fromkeys(hints)),
+        group=label,
+        facts=facts,
+    )
+
+
+LIKELIHOODS = ("REML criterion", "deviance")
+
+
+def listed_all(facts: Sequence[str], most: int = 3) -> str:
+    more = f" (+{len(facts) - most} more)" if len(facts) > most else ""
+    return " and ".join(facts[:most]) + more
+
+
+def _degenerate(group: GroupColumns, covariance: np.ndarray) -> tuple[list[str], list[str]]:
+    """What is zero or ±1 in one term, and what to do about it; nothing when the term is regular."""
+    label = printable(group.label, 30)
+    variances = np.diag(covariance)
+    zero = variances == 0.0
+    facts = [f"the sd of {printable(group.names[i], 30)} is exactly 0" for i in np.flatnonzero(zero)]
+    if facts:
+        gone = "the term" if zero.all() else listed((group.names[i] for i in np.flatnonzero(zero)), 2)
+        return facts, [f"The rows show no variation of it between levels of {label}: {gone} can be dropped."]
+    for i, j in correlation_pairs(len(variances)):
+        r = covariance[i, j] / np.sqrt(variances[i] * variances[j])
+        if abs(r) > 1.0 - DEGENERATE:
+            pair = f"{printable(group.names[j], 30)}, {printable(group.names[i], 30)}"
+            facts.append(f"corr({pair}) = {'-' if r < 0 else ''}1")
+    if not facts and np.linalg.eigvalsh(covariance / np.sqrt(np.outer(variances, variances)))[0] < DEGENERATE:
+        facts = [f"the {len(variances)}×{len(variances)} covariance matrix has lost a rank"]
+    return facts, [f"Simplify it: uncorrelated coefficients (… || {label}), or fewer of them."] if facts else []
+
+
+def notes(fit: Fit) -> tuple[Note, ...]:
+    """Remarks of the design, and a group that hardly matters."""
+    found = list(advice(fit.model))
+    for group, value in fit.icc().items():
+        if 0.0 < value < LOW_ICC and group not in fit.boundary:
+            message = f'"{printable(group, 40)}" holds {100.0 * value:.2g}% of the variance (ICC {value:.3f})'
+            found.append(Note("N_LOW_ICC", message, "The level may be unnecessary; keep it if the design has it."))
+    return tuple(found)

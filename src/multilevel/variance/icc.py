@@ -1,0 +1,105 @@
+"""Intraclass correlations (variance partition coefficients) of a fit.
+
+    v_g = mean over rows of z'Σ_g z        variance that group g adds to a row, averaged over the data's rows
+    share_g       = v_g / (Σ_h v_h + v_ε)
+    correlation_g = Σ_{h contains g} v_h / (Σ_h v_h + v_ε)
+
+With intercepts alone v_g is the variance of g. `share` is the part of the variance that sits at a level;
+`correlation` is the correlation of two rows that share their level of g, and hence of everything g is nested in:
+for classes within schools, rows of one class share the school too. The two agree unless groups are nested.
+v_ε is σ², or its average over rows when these have weights or known standard errors.
+
+References: Goldstein, Browne & Rasbash (2002), Understanding Statistics 1; Johnson (2014), Methods Ecol. Evol. 5.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import SettingError, nearest, printable
+
+if TYPE_CHECKING:
+    from ..fit.fit import Fit
+    from ..formula.design import Design, GroupColumns
+
+KINDS = ("share", "correlation")
+
+
+def icc(fit: Fit, kind: str = "share") -> dict[str, float]:
+    """Intraclass correlation of each grouping factor.
+
+    Parameters
+    ----------
+    kind : {"share", "correlation"}
+        Part of the variance at that level, or correlation of two rows in the same level of it (see above).
+
+    Returns
+    -------
+    dict
+        Grouping factor → value between 0 and 1; NaN when the total variance is zero.
+    """
+    if kind not in KINDS:
+        raise SettingError(f'unknown kind "{printable(kind)}"', hint=nearest(str(kind), KINDS) or "Use share or correlation.")
+    added = group_variances(fit)
+    total = sum(added.values()) + residual_variance(fit)
+    if kind == "correlation":
+        containing = _containing(fit.model.design)
+        added = {g: sum(added[h] for h in containing[g]) for g in added}
+    return {g: v / total if total > 0.0 else float("nan") for g, v in added.items()}
+
+
+def group_variances(fit: Fit) -> dict[str, float]:
+    """v_g of each grouping factor."""
+    design = fit.model.design
+    out: dict[str, float] = {}
+    for group, covariance in zip(design.groups, fit.estimates.covariances, strict=True):
+        out[group.label] = out.get(group.label, 0.0) + _mean_variance(design, group, covariance)
+    return out
+
+
+def _mean_variance(design: Design, group: GroupColumns, covariance: np.ndarray) -> float:
+    """mean z'Σz = tr(Σ · mean zz'), without an (n, k) matrix."""
+    if group.columns == (None,):
+        return float(covariance[0, 0])
+    total = 0.0
+    for i, a in enumerate(group.columns):
+        for j, b in enumerate(group.columns[: i + 1]):
+            if a is None and b is None:
+                moment = 1.0
+            else:
+                moment = _mean(design, b if a is None else a if b is None else a * b)
+            total += (1.0 if i == j else 2.0) * float(covariance[i, j]) * moment
+    return total
+
+
+def _mean(design: Design, values: np.ndarray | None) -> float:
+    counts = design.weights if design.weights_kind == "frequency" else None
+    return float(np.average(values, weights=counts)) if values is not None else 1.0
+
+
+def residual_variance(fit: Fit) -> float:
+    """v_ε: variance of a row given its groups, averaged over rows."""
+    design = fit.model.design
+    if design.known_se is not None:
+        return _mean(design, design.known_se**2 * (1.0 if fit.sigma is None else fit.sigma**2))
+    assert fit.sigma is not None
+    if design.weights is None or design.weights_kind == "frequency":
+        return fit.sigma**2
+    return fit.sigma**2 * float(np.mean(1.0 / design.weights))
+
+
+def _containing(design: Design) -> dict[str, list[str]]:
+    """For each grouping factor, itself and those it is nested in."""
+    groups = {g.label: g for g in design.groups}
+    return {a: [b for b in groups if a == b or _nested(groups[a], groups[b])] for a in groups}
+
+
+def _nested(inner: GroupColumns, outer: GroupColumns) -> bool:
+    """Whether every level of `inner` lies within one level of `outer`."""
+    if len(inner.levels) <= len(outer.levels):
+        return False
+    place = np.zeros(len(inner.levels), dtype=np.int64)
+    place[inner.codes] = outer.codes
+    return bool(np.array_equal(place[inner.codes], outer.codes))
