@@ -12,7 +12,7 @@ SETTINGS = {
     "poly": [{"degree": 3}, {"degree": 3, "raw": True}],
     "bs": [{"df": 5}, {"knots": [1.0, 2.0], "degree": 2}, {"df": 6, "include_intercept": True}],
     "cr": [{"df": 4}, {"df": 3, "constraints": "center"}, {"knots": [1.0, 1.7]}],
-    "scale": [{}, {"center": False}, {"scale": False}, {"center": 1, "scale": 2.5}],
+    "scale": [{}, {"center": False}, {"scale": False}, {"center": 1, "scale": 0}],
 }
 CASES = [(name, given) for name in functions() for given in SETTINGS.get(name, [{}])]
 X = np.random.default_rng(1).permutation(np.linspace(0.25, 3.0, 67))
@@ -96,7 +96,8 @@ def test_a_constant_cannot_be_scaled():
         ("bs", {"extrapolate": "yes"}, "extrapolate"),
         ("cr", {}, 'give "df" or "knots"'),
         ("cr", {"df": 4, "constraints": "sum"}, "constraints"),
-        ("scale", {"center": "mean"}, "True, False or a number"),
+        ("scale", {"center": "mean"}, '"center" must be True or False'),
+        ("scale", {"scale": 2.5}, '"scale" must be True or False'),
         ("log", {"base": 2}, '"base" is no setting; known: none'),
     ],
 )

@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..errors import IdentifiabilityError, printable
+from ..errors import ConvergenceError, IdentifiabilityError, printable, warn
 from ..fit.estimates import Estimates
 
 if TYPE_CHECKING:
@@ -39,11 +39,21 @@ class Estimator(ABC):
     def fit(self, model: Model) -> Fit:
         """Check, estimate, and wrap the result."""
         from ..fit.fit import Fit
+        from ..fit.remarks import fit_warnings
 
         self.check(model)
         clock = time.perf_counter()
-        estimates = self.estimate(model)
-        return Fit(model, self, estimates, time.perf_counter() - clock)
+        try:
+            estimates = self.estimate(model)
+        except ConvergenceError as error:
+            if error.partial is not None:
+                error.partial = Fit(model, self, error.partial, time.perf_counter() - clock)
+            raise
+        seconds = time.perf_counter() - clock
+        noticed = fit_warnings(model, estimates)
+        for warning in noticed:
+            warn(warning)
+        return Fit(model, self, estimates, seconds, noticed)
 
 
 def require_groups(model: Model, estimator: str) -> None:

@@ -28,7 +28,7 @@ Coordinates = dict[str, list[str]]
 class Draws(Mapping[str, np.ndarray]):
     """Named arrays of draws; `coordinates[name]` labels the entries of each draw."""
 
-    values: dict[str, np.ndarray]
+    arrays: dict[str, np.ndarray]
     coordinates: dict[str, Coordinates]
 
     @classmethod
@@ -38,30 +38,30 @@ class Draws(Mapping[str, np.ndarray]):
         out = cls({"beta": drawn["beta"]}, {"beta": {"term": list(fit.model.design.fixed_names)}})
         _add_covariances(out, fit, drawn["covariances"], n)
         if fit.sigma is not None:
-            out.values["sigma"], out.coordinates["sigma"] = drawn["sigma"], {}
+            out.arrays["sigma"], out.coordinates["sigma"] = drawn["sigma"], {}
         for label, terms in terms_by_group(fit).items():
             groups = [fit.model.design.groups[t] for t in terms]
             names = [name for g in groups for name in g.names]
-            out.values[f"r_{label}"] = np.concatenate([drawn["effects"][t] for t in terms], axis=2)
+            out.arrays[f"r_{label}"] = np.concatenate([drawn["effects"][t] for t in terms], axis=2)
             out.coordinates[f"r_{label}"] = {"level": list(groups[0].levels), "term": names}
         return out
 
     @property
     def n(self) -> int:
         """Number of draws."""
-        return len(self.values["beta"])
+        return len(self.arrays["beta"])
 
     def __getitem__(self, name: str) -> np.ndarray:
-        return self.values[name]
+        return self.arrays[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.values)
+        return iter(self.arrays)
 
     def __len__(self) -> int:
-        return len(self.values)
+        return len(self.arrays)
 
     def __repr__(self) -> str:
-        shapes = ", ".join(f"{name} {value.shape}" for name, value in self.values.items())
+        shapes = ", ".join(f"{name} {value.shape}" for name, value in self.arrays.items())
         return f"Draws({shapes})"
 
 
@@ -83,5 +83,5 @@ def _add_covariances(out: Draws, fit: Fit, covariances: Any, n: int) -> None:
                 of_correlations["group"].append(label)
                 of_correlations["term_1"].append(names[j])
                 of_correlations["term_2"].append(names[i])
-    out.values["sd"], out.coordinates["sd"] = np.concatenate(sds, axis=1), of_sds
-    out.values["cor"], out.coordinates["cor"] = np.concatenate(correlations, axis=1), of_correlations
+    out.arrays["sd"], out.coordinates["sd"] = np.concatenate(sds, axis=1), of_sds
+    out.arrays["cor"], out.coordinates["cor"] = np.concatenate(correlations, axis=1), of_correlations

@@ -114,8 +114,10 @@ class Fit:
     @property
     def n_obs(self) -> int:
         """Rows used; with frequency weights, the observations they stand for."""
-        n = self.model.products.n
-        return int(n) if n == int(n) else self.model.n_obs
+        design = self.model.design
+        if design.weights is None or design.weights_kind != "frequency":
+            return design.n
+        return round(float(design.weights.sum()))
 
     @property
     def n_parameters(self) -> int:

@@ -18,7 +18,7 @@ import numpy as np
 from ..errors import FormulaError, MemoryNeededError, printable
 from ..transforms.contrasts import contrast
 from .columns import Columns
-from .evaluate import basis, literal, numbers
+from .evaluate import basis, label_of, literal, numbers
 from .formula import Call, Expression, Name, Term, Terms, Text
 from .spans import pieces
 
@@ -103,7 +103,7 @@ def chosen_contrast(coding: Expression, levels: tuple[str, ...]) -> tuple[tuple[
 def _term(term: Term, spanned: set, columns: Columns) -> list[Named]:
     """What one term adds to the columns before it."""
     factors = term.factors
-    parts = {_label(f): _part(f, columns) for f in factors}
+    parts = {label_of(f): _part(f, columns) for f in factors}
     if len(parts) > MOST_FACTORS:
         raise FormulaError(
             f"the term {printable(term)} has more than {MOST_FACTORS} factors", code="E_FORMULA_FUNCTION"
@@ -142,12 +142,8 @@ def _coded(label: str, part: Part, reduced: bool, columns: Columns) -> Named:
     return columns.parts[key]
 
 
-def _label(factor: Expression) -> str:
-    return factor.name if isinstance(factor, Name) else str(factor)
-
-
 def _part(factor: Expression, columns: Columns) -> Part:
-    label = _label(factor)
+    label = label_of(factor)
     if label not in columns.parts:
         columns.parts[label] = _new_part(factor, label, columns)
     return columns.parts[label]

@@ -16,12 +16,13 @@ import numpy as np
 from ..errors import SettingError, printable
 from .coding import model_columns
 from .columns import TrainingColumns
+from .evaluate import label_of
 from .formula import Formula
 from .groups import Keys, training_levels
 from .memory import DesignMemory
 from .rebuild import rebuild
 from .records import Column, GroupColumns, Rows
-from .response import check_response, response_name, response_values
+from .response import check_response, response_values
 from .rows import keep_rows, refuse_empty
 from .variables import variables
 from .weights import Given, known_errors, read_offset, read_weights, total_offset
@@ -106,7 +107,7 @@ def build(
     groups, crossed = _training_groups(formula, columns)
     offset_array = None if given_offset.array is None else _subset(given_offset.array, kept.rows)
     return Design(
-        response_name=response_name(formula.response.expression),
+        response_name=label_of(formula.response.expression),
         response=response,
         fixed_names=fixed_names,
         fixed_columns=fixed_columns,

@@ -6,6 +6,7 @@ Formula text is data: an expression is walked node by node, and only listed func
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,7 +59,7 @@ def numbers(expression: Expression, columns: Columns) -> np.ndarray:
 def basis(call: Call, columns: Columns) -> tuple[Memory, tuple[np.ndarray, ...]]:
     """All columns of a call such as ``poly(x, 2)``, with its memory."""
     chosen = transform(call.function, call.at)
-    label = str(call)
+    label = label_of(call)
     x, settings = _argument(call, chosen, label, columns)
     if chosen.stateless:
         memory: Memory = {"fields": []}
@@ -66,10 +67,45 @@ def basis(call: Call, columns: Columns) -> tuple[Memory, tuple[np.ndarray, ...]]
         memory = columns.learned(label, lambda: chosen.learn(x, label, **settings))
     with np.errstate(all="ignore"):
         values = chosen.apply(x, memory, label)
-    argument = str(call.arguments[0])
+    argument = label_of(call.arguments[0])
     for column in values:
         check_finite(column, x, label, argument, chosen.outside, columns.row)
     return memory, values
+
+
+def label_of(expression: Expression) -> str:
+    """How outputs call an expression: as formulaic does, ``C(f, Sum)`` and ``poly(x, 2, raw=True)``.
+
+    The formula keeps these as ``Sum()`` and ``raw=1``, and its own text says so.
+    """
+    return expression.name if isinstance(expression, Name) else str(_spoken(expression))
+
+
+def _spoken(expression: Expression) -> Expression:
+    """The expression with contrasts and truth values as the names that users type."""
+    if isinstance(expression, Binary):
+        return replace(expression, left=_spoken(expression.left), right=_spoken(expression.right))
+    if isinstance(expression, Unary):
+        return replace(expression, operand=_spoken(expression.operand))
+    if not isinstance(expression, Call):
+        return expression
+    if expression.function == "C":
+        bare = [Name(a.function) if isinstance(a, Call) and not a.children() else a for a in expression.arguments]
+        return replace(expression, arguments=tuple(bare))
+    settings = transform(expression.function, expression.at).settings
+    given = zip(expression.arguments[1:], (*settings.values(), *expression.arguments), strict=False)
+    return replace(
+        expression,
+        arguments=(*map(_spoken, expression.arguments[:1]), *(_truth(a, default) for a, default in given)),
+        keywords=tuple((k, _truth(v, settings.get(k))) for k, v in expression.keywords),
+    )
+
+
+def _truth(value: Expression, default: Any) -> Expression:
+    """1 and 0 as True and False where a setting is one or the other."""
+    if isinstance(default, bool) and isinstance(value, Number) and value.value in (0, 1):
+        return Name(str(bool(value.value)))
+    return value
 
 
 def literal(expression: Expression) -> Any:

@@ -12,11 +12,6 @@ from .formula import Call, Expression, Name, Response
 KNOWN_MODIFIERS = {"weights": (), "se": ("sigma",)}
 
 
-def response_name(expression: Expression) -> str:
-    """The response as outputs call it: a bare column without backquotes, otherwise the expression."""
-    return expression.name if isinstance(expression, Name) else str(expression)
-
-
 def response_values(expression: Expression, columns: TrainingColumns) -> tuple[np.ndarray, tuple[DtypeWarning, ...]]:
     """The response in each row kept, and a warning if truth values were read as 0 and 1.
 

@@ -90,6 +90,8 @@ def transform(name: str, at: int = 0) -> Transform:
 def bind(chosen: Transform, label: str, given: tuple[Any, ...], named: Mapping[str, Any]) -> dict[str, Any]:
     """Positional and named settings as one dictionary, with defaults.
 
+    A setting that is True or False by default reads 1 and 0 as such: formulas keep ``TRUE`` as the number 1.
+
     Raises
     ------
     FormulaError
@@ -104,6 +106,9 @@ def bind(chosen: Transform, label: str, given: tuple[Any, ...], named: Mapping[s
             why = "is given twice" if name in values else f"is no setting; known: {', '.join(names) or 'none'}"
             raise refusal(label, f'"{printable(name)}" {why}')
         values[name] = value
+    for name, value in values.items():
+        if isinstance(chosen.settings[name], bool):
+            values[name] = truth(value, label, name)
     bound = {**chosen.settings, **values}
     for name, value in bound.items():
         if value is REQUIRED:
@@ -114,6 +119,13 @@ def bind(chosen: Transform, label: str, given: tuple[Any, ...], named: Mapping[s
 def refusal(label: str, why: str) -> FormulaError:
     """An error about the settings of a call."""
     return FormulaError(f"{printable(label, 80)}: {why}", code="E_FORMULA_FUNCTION")
+
+
+def truth(value: Any, label: str, name: str) -> bool:
+    """`value` as True or False."""
+    if not isinstance(value, int) or value not in (0, 1):
+        raise refusal(label, f'"{name}" must be True or False, not {printable(value)}')
+    return bool(value)
 
 
 def whole(value: Any, label: str, name: str, least: int) -> int:

@@ -2,8 +2,8 @@
 
     scale(x, center=True, scale=True)
 
-`center` and `scale` may be False, or numbers to use instead of the mean and the sd.
-As in R, the divisor without centring is the root mean square sqrt(sum(x²) / (n - 1)).
+`center` and `scale` are True or False. As in R, the divisor without centring is the root mean square
+sqrt(sum(x²) / (n - 1)).
 ``standardize(x)`` is the same function (patsy's divides by n).
 """
 
@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 
 from ..errors import NonFiniteError, printable
-from .base import Memory, Transform, refusal
+from .base import Memory, Transform
 
 
 class Scale(Transform):
     settings = {"center": True, "scale": True}  # noqa: RUF012  # a constant of the contract
 
     def learn(self, x: np.ndarray, label: str, **settings: Any) -> Memory:
-        centre = chosen(settings["center"], lambda: float(np.mean(x)), 0.0, label)
-        divisor = chosen(settings["scale"], lambda: root_mean_square(x - centre), 1.0, label)
+        centre = float(np.mean(x)) if settings["center"] else 0.0
+        divisor = root_mean_square(x - centre) if settings["scale"] else 1.0
         if not (np.isfinite(divisor) and divisor > 0):
             raise NonFiniteError(
                 f"{printable(label)} is not finite: the standard deviation is {divisor:g} in {len(x)} rows",
@@ -32,15 +32,6 @@ class Scale(Transform):
 
     def apply(self, x: np.ndarray, memory: Memory, label: str) -> tuple[np.ndarray, ...]:
         return ((x - memory["center"]) / memory["scale"],)
-
-
-def chosen(setting: Any, learned: Any, off: float, label: str) -> float:
-    """True: learn it; False: leave it out; a number: that number."""
-    if isinstance(setting, bool):
-        return learned() if setting else off
-    if not isinstance(setting, int | float):
-        raise refusal(label, "settings are True, False or a number")
-    return float(setting)
 
 
 def root_mean_square(x: np.ndarray) -> float:

@@ -1,0 +1,199 @@
+"""The printed summary: one layout for those who know lme4's and those who know brms's.
+
+    equation, formula, data, criterion      scaled residuals      standard deviations and correlations of groups
+    number of rows and levels               coefficients          what deserves attention, with remedies
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import printable
+from ..glossary import RESIDUAL, SHORT, interval_headings
+from ..model.describe import data_line, equation, formula_text, weights_line
+from . import numbers, tables
+from .blocks import Block, Grid, Lines, to_markdown, to_text
+
+if TYPE_CHECKING:
+    from .fit import Fit
+
+MOST_ROWS = 200_000  # residuals are summarised up to here
+MOST_LABEL = 40
+METHODS = {
+    "reml": "REML",
+    "ml": "maximum likelihood",
+    "complete": "least squares (complete pooling)",
+    "none": "least squares within groups (no pooling)",
+    "within": "the within transformation (fixed effects)",
+    "james_stein": "James–Stein shrinkage",
+    "moments": "the method of moments",
+}
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A fit to be read; ``print`` it, show it in a notebook, or take `to_markdown`, `to_html`, `to_dict`."""
+
+    blocks: tuple[Block, ...]
+    fit: Fit
+
+    def __str__(self) -> str:
+        return to_text(self.blocks)
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def to_markdown(self) -> str:
+        return to_markdown(self.blocks)
+
+    def to_html(self) -> str:
+        from .html import to_html
+
+        return to_html(self.blocks)
+
+    def _repr_html_(self) -> str:
+        return self.to_html()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form of the fit."""
+        return self.fit.to_dict()
+
+
+def summarise(fit: Fit, level: float) -> Summary:
+    """The summary with intervals of coverage `level`."""
+    blocks: list[Block] = [_head(fit)]
+    if fit.model.n_obs <= MOST_ROWS:
+        blocks.append(_residuals(fit))
+    blocks.append(_groups(fit, level))
+    if len(fit.estimates.beta):
+        blocks.append(_coefficients(fit, level))
+    blocks += _remarks(fit)
+    return Summary(tuple(blocks), fit)
+
+
+# --- head --------------------------------------------------------------------------------------------------------
+def _head(fit: Fit) -> Lines:
+    model = fit.model
+    kind = "Linear mixed model" if model.design.groups else "Linear model"
+    method = METHODS.get(fit.estimator.name, fit.estimator.name)
+    first, *where = equation(model)
+    lines = [f"  {first}", *(f"    {line}" for line in where), f"Formula: {formula_text(model)}"]
+    lines += [f" Family: {model.family} ({model.link} link)", f"   Data: {data_line(model)}"]
+    weights = weights_line(model)
+    lines += [f"Weights: {weights}"] if weights else []
+    return Lines(f"{kind} fitted by {method}", (*lines, "", *_criteria(fit)))
+
+
+def _criteria(fit: Fit) -> tuple[str, ...]:
+    values = [
+        (fit.estimates.criterion, fit.objective),
+        ("restricted logLik" if fit.estimates.criterion == "REML criterion" else "logLik", fit.log_likelihood),
+        ("AIC", fit.aic),
+        ("BIC", fit.bic),
+    ]
+    shown = [f"{name} {numbers.criterion(value)}" for name, value in values if np.isfinite(value)]
+    return ("  ".join([*shown, f"parameters {fit.n_parameters}"]),)
+
+
+def _residuals(fit: Fit) -> Grid:
+    values = np.quantile(fit.residuals("standardized"), [0.0, 0.25, 0.5, 0.75, 1.0])
+    cells = tuple(numbers.fixed(float(v), 4) for v in values)
+    return Grid("Scaled residuals:", ("Min", "1Q", "Median", "3Q", "Max"), (cells,), labels=0)
+
+
+# --- groups ------------------------------------------------------------------------------------------------------
+def _groups(fit: Fit, level: float) -> Block:
+    """Standard deviations with intervals, correlations as a lower triangle beside them."""
+    columns = tables.variance_components(fit, level)
+    triangles = _triangles(fit)
+    width = max((len(row) for row in triangles), default=0)
+    header = (SHORT["group"], "Name", SHORT["variance"], SHORT["sd"], *interval_headings(level))
+    header += ((SHORT["correlation"],) + ("",) * (width - 1)) if width else ()
+    rows, before = [], None
+    for i, group in enumerate(columns["group"]):
+        corr = triangles[i] if group != RESIDUAL or i < len(triangles) else ()
+        label = "" if group == before else printable(group, MOST_LABEL)
+        rows.append((label, printable(columns["term"][i], MOST_LABEL), *_sd_cells(columns, i), *_padded(corr, width)))
+        before = group
+    title = "Standard deviations within and between groups:" if fit.model.groups else "Residual standard deviation:"
+    return Grid(title, header, tuple(rows), labels=2, footer=_counts(fit))
+
+
+def _padded(cells: tuple[str, ...], width: int) -> tuple[str, ...]:
+    return cells + ("",) * (width - len(cells))
+
+
+def _sd_cells(columns: tables.Columns, i: int) -> tuple[str, str, str, str]:
+    """Variance, sd and its interval, to the digits that the standard error of the sd supports."""
+    sd, low, high = (float(columns[name][i]) for name in ("sd", "lower", "upper"))
+    error = float(columns["std_error"][i])
+    if sd == 0.0:
+        return "0", "0", numbers.significant(low), numbers.significant(high)
+    # a standard deviation that is known very precisely is still shown to five digits only
+    shown = numbers.measured([sd, low, high], max(error, 1e-3 * sd) if np.isfinite(error) else error, 3)
+    return numbers.significant(sd * sd), shown[0], shown[1], shown[2]
+
+
+def _triangles(fit: Fit) -> list[tuple[str, ...]]:
+    """For each row of the table of standard deviations, its correlations with the rows of its term above."""
+    out: list[tuple[str, ...]] = []
+    for terms in tables.terms_by_group(fit).values():
+        for t in terms:
+            k = len(fit.model.design.groups[t].names)
+            matrix = tables.correlation_matrix(fit, t) if tables.has_correlations(fit, t) else None
+            out += [() if matrix is None else tuple(_correlation(matrix[i, j]) for j in range(i)) for i in range(k)]
+    return out
+
+
+def _correlation(value: float) -> str:
+    return numbers.fixed(float(value), 2)
+
+
+def _counts(fit: Fit) -> str:
+    groups = ", ".join(f"{printable(label, MOST_LABEL)} {levels}" for label, levels in fit.model.groups.items())
+    n = f"Number of obs: {numbers.count(fit.n_obs)}"
+    return f"{n}, groups: {groups}" if groups else f"{n}; the formula has no grouping term"
+
+
+# --- coefficients ------------------------------------------------------------------------------------------------
+def _coefficients(fit: Fit, level: float) -> Grid:
+    columns = tables.fixed_effects(fit, level)
+    header = ("", "Estimate", "Std.Error", *interval_headings(level), "df", "t value", "p value")
+    rows = tuple(_coefficient(columns, i) for i in range(len(columns["term"])))
+    return Grid("Regression coefficients (fixed effects):", header, rows)
+
+
+def _coefficient(columns: tables.Columns, i: int) -> tuple[str, ...]:
+    name = printable(columns["term"][i], MOST_LABEL)
+    estimate, error, low, high = (float(columns[c][i]) for c in ("estimate", "std_error", "lower", "upper"))
+    if np.isnan(estimate):
+        return (name, numbers.MISSING, *[""] * 6)
+    shown = numbers.measured([estimate, error, low, high], error)
+    df, statistic = float(columns["df"][i]), float(columns["statistic"][i])
+    tail = (numbers.degrees(df), numbers.fixed(statistic, 3), numbers.probability(float(columns["p_value"][i])))
+    return (name, *shown, *tail)
+
+
+# --- remarks -----------------------------------------------------------------------------------------------------
+def _remarks(fit: Fit) -> list[Block]:
+    """Warnings, notes, and how the fit came about."""
+    blocks: list[Block] = []
+    if fit.warnings:
+        blocks.append(Lines("Warnings:", tuple(f"- {printable(w, 400)}" for w in fit.warnings)))
+    if fit.notes:
+        blocks.append(Lines("Notes:", tuple(f"- {note}" for note in fit.notes)))
+    return [*blocks, Lines("", _how(fit))]
+
+
+def _how(fit: Fit) -> tuple[str, ...]:
+    e = fit.estimates
+    state = "converged" if e.converged else "NOT CONVERGED"
+    if e.iterations:
+        state += f" in {e.iterations} iterations (scaled gradient {e.scaled_gradient:.1e})"
+    lines = (f"{state}; {numbers.elapsed(fit.seconds)}",)
+    if not fit.model.groups:
+        return lines
+    return (*lines, "Intervals: t with Satterthwaite's df; profile likelihood (log scale when slow) for Std.Dev.")
