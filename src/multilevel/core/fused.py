@@ -12,6 +12,8 @@ from .likelihood import Likelihood, State
 from .objective import GaussianObjective
 
 LARGEST_TAIL = 48  # beyond this the dense tail belongs to LAPACK
+PATIENCE = 15  # iterations after which the general driver, which learns curvature from its steps, does better
+MANY_EFFECTS = 20_000  # from here the average information is as good as the Hessian, and cheaper
 MOST_NUMBERS = 20_000_000  # effects times parameters of the search's right-hand sides
 
 
@@ -26,7 +28,7 @@ def minimise_likelihood(
 
     static, work = _arrays(likelihood, objective)
     status, theta, value, sigma2, iterations, evaluations, decrement, scaled, hessian = fused.search(
-        static, work, start, maxiter
+        static, work, start, min(maxiter, PATIENCE), likelihood.elimination.q <= MANY_EFFECTS
     )
     likelihood.evaluations += evaluations
     if status == fused.INTERIOR and _definite(hessian):

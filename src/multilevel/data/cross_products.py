@@ -169,7 +169,9 @@ def cross_products(design: Design, rank: str = "drop") -> CrossProducts:
         fresh = [columns.append(q, UNIT) for q in basis.columns]
         residual = columns.append(basis.residual, UNIT)
         products = _accumulate(design, columns.items, [*fresh, residual], terms, root)
-        origin = origin + y_shift.scale * (to_beta[:, basis.kept] @ basis.beta)
+        # zero by construction: its rounding would come back multiplied by the condition number
+        products[0][-1, :-1] = products[0][:-1, -1] = 0.0
+        origin = (origin + y_shift.scale * (to_beta[:, basis.kept] @ basis.beta)).astype(np.float64)
         to_beta = to_beta[:, basis.kept] @ basis.inverse_r
         log_det_x = sum((float(np.log(columns.items[x[j]][1].scale)) for j in basis.kept), 0.0) + basis.log_det
         dropped = basis.dropped
@@ -328,10 +330,10 @@ def _merge(groups: Sequence[GroupColumns], terms: Sequence[Sequence[int]]) -> li
 
 
 def _ill_conditioned(xy: np.ndarray) -> bool:
-    """Whether a fixed column is within 1e-4 of the span of earlier ones, or y within 1e-3 (as a root share)."""
+    """Whether a fixed column is within 1e-3 of the span of earlier ones, or y within 1e-2 (as a root share)."""
     work = xy.copy()
     for j in range(len(work)):
-        if xy[j, j] <= 0.0 or work[j, j] <= (1e-8 if j + 1 < len(work) else 1e-6) * xy[j, j]:
+        if xy[j, j] <= 0.0 or work[j, j] <= (1e-6 if j + 1 < len(work) else 1e-4) * xy[j, j]:
             return True
         work[j + 1 :, j + 1 :] -= np.outer(work[j + 1 :, j], work[j, j + 1 :]) / work[j, j]
     return False

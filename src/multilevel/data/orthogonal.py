@@ -16,7 +16,10 @@ from ..errors import RankDeficiencyError
 
 @dataclass(frozen=True)
 class Orthogonal:
-    """columns √n Q of the kept columns, OLS residual, and the map back: β' = beta + inverse_r β_Q."""
+    """columns √n Q of the kept columns, OLS residual, and the map back: β' = beta + inverse_r β_Q.
+
+    `beta` is in extended precision where the platform has it: the intercept is a difference of large numbers.
+    """
 
     columns: tuple[np.ndarray, ...]
     residual: np.ndarray
@@ -48,12 +51,8 @@ def orthogonalised(
         )
     q, r = np.linalg.qr(matrix[:, kept])
     target = _values(*y, n, root)
-    beta = np.linalg.solve(r, q.T @ target)
-    residual = target - matrix[:, kept] @ beta
-    # a second projection removes what rounding left of the columns in the residual
-    again = np.linalg.solve(r, q.T @ residual)
-    beta = beta + again
-    residual = residual - matrix[:, kept] @ again
+    exact = [_values(*x[j], n, root, np.longdouble) for j in kept]
+    beta, residual = _refined(exact, q, r, target, _values(*y, n, root, np.longdouble))
     length = np.sqrt(n)
     unweight = 1.0 if root is None else 1.0 / root
     return Orthogonal(
@@ -67,9 +66,37 @@ def orthogonalised(
     )
 
 
-def _values(column: np.ndarray | None, shift: object, n: int, root: np.ndarray | None) -> np.ndarray:
-    values = np.ones(n) if column is None else (column - shift.centre) / shift.scale  # type: ignore[attr-defined]
+def _values(
+    column: np.ndarray | None, shift: object, n: int, root: np.ndarray | None, dtype: type = np.float64
+) -> np.ndarray:
+    if column is None:
+        values = np.ones(n, dtype)
+    else:
+        values = (column.astype(dtype) - dtype(shift.centre)) / dtype(shift.scale)  # type: ignore[attr-defined]
     return values if root is None else values * root
+
+
+def _refined(
+    columns: Sequence[np.ndarray], q: np.ndarray, r: np.ndarray, target: np.ndarray, exact: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """β and the residual by iterative refinement of the augmented system (Björck 1967).
+
+        e + Xβ = y,   X'e = 0      corrected from its residuals f = y − e − Xβ, g = −X'e in extended precision
+
+    Rounding of the centred columns costs κ digits, κ² with a large residual: Wampler's data had 6 right digits of
+    10 without it. Where extended precision is double, this is the usual second projection.
+    """
+    beta = np.linalg.solve(r, q.T @ target).astype(np.longdouble)
+    residual = (target - q @ (q.T @ target)).astype(np.longdouble)
+    for _ in range(3):
+        f = exact - residual
+        for column, b in zip(columns, beta, strict=True):
+            f = f - column * b
+        g = -np.array([float(column @ residual) for column in columns])
+        along, across = q.T @ f.astype(np.float64), np.linalg.solve(r.T, g)
+        beta = beta + np.linalg.solve(r, along - across)
+        residual = residual + f - q @ (along - across)
+    return beta, residual.astype(np.float64)
 
 
 def _noise(column: np.ndarray | None, shift: object) -> float:

@@ -91,6 +91,12 @@ def _estimates(model: Model, likelihood: Likelihood, state: State, progress: Pro
         iterations=progress.iterations,
         evaluations=likelihood.evaluations,
         scaled_gradient=progress.scaled_gradient,
+        notes={  # where a saved fit finds the optimum again
+            "theta": state.theta.tolist(),
+            "zeros": sorted(progress.zeros),
+            "reml": likelihood.reml,
+            "seconds_per_evaluation": seconds,
+        },
     )
 
 

@@ -161,7 +161,8 @@ def _counts(fit: Fit) -> str:
 # --- coefficients ------------------------------------------------------------------------------------------------
 def _coefficients(fit: Fit, level: float) -> Grid:
     columns = tables.fixed_effects(fit, level)
-    header = ("", "Estimate", "Std.Error", *interval_headings(level), "df", "t value", "p value")
+    header = ("", SHORT["estimate"], SHORT["std_error"], "df", SHORT["statistic"], SHORT["p_value"])
+    header += interval_headings(level)
     rows = tuple(_coefficient(columns, i) for i in range(len(columns["term"])))
     return Grid("Regression coefficients (fixed effects):", header, rows)
 
@@ -173,8 +174,8 @@ def _coefficient(columns: tables.Columns, i: int) -> tuple[str, ...]:
         return (name, numbers.MISSING, *[""] * 6)
     shown = numbers.measured([estimate, error, low, high], error)
     df, statistic = float(columns["df"][i]), float(columns["statistic"][i])
-    tail = (numbers.degrees(df), numbers.fixed(statistic, 3), numbers.probability(float(columns["p_value"][i])))
-    return (name, *shown, *tail)
+    test = (numbers.degrees(df), numbers.fixed(statistic, 3), numbers.probability(float(columns["p_value"][i])))
+    return (name, *shown[:2], *test, *shown[2:])
 
 
 # --- remarks -----------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -93,7 +94,7 @@ def _spoken(expression: Expression) -> Expression:
         bare = [Name(a.function) if isinstance(a, Call) and not a.children() else a for a in expression.arguments]
         return replace(expression, arguments=tuple(bare))
     settings = transform(expression.function, expression.at).settings
-    given = zip(expression.arguments[1:], (*settings.values(), *expression.arguments), strict=False)
+    given = zip(expression.arguments[1:], chain(settings.values(), repeat(None)), strict=False)
     return replace(
         expression,
         arguments=(*map(_spoken, expression.arguments[:1]), *(_truth(a, default) for a, default in given)),

@@ -441,11 +441,12 @@ DIFFERENCE = 1e-4
 
 
 @kernel()
-def search(static, work, theta, maxiter):
+def search(static, work, theta, maxiter, exact):
     """Minimise d from θ.
 
     Average-information steps until the decrement is below `CLOSE`; then a Hessian by central differences of the
-    gradient, and Newton steps with it to rounding level. Written as a loop over phases so that the evaluation
+    gradient, and Newton steps with it to rounding level. With many levels the information is the curvature almost
+    exactly: then (not `exact`) its steps go on to the end. Written as a loop over phases so that the evaluation
     stands once in the compiled code (it is large).
 
     Returns (status, θ, d, σ², iterations, evaluations, decrement, scaled gradient, Hessian over the working
@@ -474,7 +475,7 @@ def search(static, work, theta, maxiter):
             break
         if phase == FIRST and not np.isfinite(new):
             break
-        if phase == NEWTON and not new <= value:
+        if phase == NEWTON and not new <= value + (1e-11 * (1.0 + abs(value)) if decrement < CLOSE else 0.0):
             halvings += 1
             if halvings > 4:
                 break
@@ -528,12 +529,12 @@ def search(static, work, theta, maxiter):
         if phase == CENTRE or phase == UP:
             # between differences: set out for the next column, or for the first exact step with the kept gradient
             if phase == CENTRE:
-                good, exact = newton_step(hessian, g)
+                good, move = newton_step(hessian, g)
                 if not good:
                     break
                 decrement = 0.0
                 for a in range(n):
-                    step[a] = exact[a]
+                    step[a] = move[a]
                     decrement -= g[a] * step[a]
                 if limited(positive, weight, theta, step):
                     break
@@ -544,12 +545,12 @@ def search(static, work, theta, maxiter):
                 step[column] = DIFFERENCE if positive[column] else DIFFERENCE * max(1.0, abs(theta[column]))
             trial = moved(positive, theta, step)
             continue
-        good, exact = newton_step(hessian, slope)
+        good, move = newton_step(hessian, slope)
         if not good:
             break
         after = 0.0
         for a in range(n):
-            after -= slope[a] * exact[a]
+            after -= slope[a] * move[a]
         if phase == CHORD:
             chords += 1
             finished = chords >= 8 or after >= decrement
@@ -568,13 +569,20 @@ def search(static, work, theta, maxiter):
                     trial[a] = theta[a]
                 continue
             for a in range(n):
-                step[a] = exact[a]
+                step[a] = move[a]
             trial = moved(positive, theta, step)
             continue
+        if not exact and (after < 1e-15 or (decrement < 1e-9 and after > 0.25 * decrement)):
+            scaled = 0.0
+            for a in range(n):
+                scaled = max(scaled, abs(g[a]) / np.sqrt(max(hessian[a, a], 1e-12)))
+            decrement = after
+            status = INTERIOR
+            break
         decrement = after
         for a in range(n):
-            step[a] = exact[a]
-        if decrement < CLOSE:
+            step[a] = move[a]
+        if exact and decrement < CLOSE:
             phase = UP
             for a in range(n):
                 step[a] = 0.0

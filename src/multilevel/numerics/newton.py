@@ -156,6 +156,7 @@ def _newton(
 ) -> Any:
     damping = 0.0
     tried: set[tuple[int, bool]] = set()
+    secants = Secants()
     while progress.iterations < maxiter:
         progress.iterations += 1
         free = _free(objective, progress.zeros)
@@ -166,9 +167,13 @@ def _newton(
         stretch = _stretch(objective, state.theta)[free]
         g = gradient[free] * stretch
         h = hessian[np.ix_(free, free)] * np.outer(stretch, stretch)
-        full = _solve(h, g, 0.0)
+        secants.notice(free, g)
         before = progress.decrement
+        if secants.slow:
+            h = secants.updated(h)
+        full = _solve(h, g, 0.0)
         progress.decrement = float(-g @ full)
+        secants.slow = progress.decrement > 0.1 * before
         progress.scaled_gradient = scaled_gradient(g, h)
         if tick is not None:
             tick(progress.iterations, state.value)
@@ -179,12 +184,64 @@ def _newton(
         snapped = _snap(objective, state, free, step, progress.zeros, tried)
         if snapped is not None:
             state = snapped
+            secants = Secants()
             continue
+        start = state.theta
         state, damping, moved = _line(objective, state, free, g, h, step, damping, progress.decrement)
         if not moved:
             progress.converged = progress.scaled_gradient < 1e-4
             return state
+        secants.moved(_distance(objective, start, state.theta, free))
     return state
+
+
+def _distance(objective: Objective, start: np.ndarray, end: np.ndarray, free: np.ndarray) -> np.ndarray:
+    """The step between two θ in the working coordinates."""
+    out = end[free] - start[free]
+    for place, j in enumerate(free):
+        if objective.kinds[j] == "positive":
+            out[place] = np.log(end[j] / start[j])
+        elif objective.kinds[j] == "bounded":
+            low, high = objective.bounds[j]
+            out[place] = np.log((end[j] - low) / (high - end[j])) - np.log((start[j] - low) / (high - start[j]))
+    return out
+
+
+class Secants:
+    """Curvature seen along recent steps, as BFGS updates of the average information.
+
+    On small samples and near singular covariances the information can be half the curvature: its steps then
+    overshoot and oscillate. The updates are used only when the decrement falls slowly.
+    """
+
+    MOST = 8
+
+    def __init__(self) -> None:
+        self.pairs: list[tuple[np.ndarray, np.ndarray]] = []
+        self.slow = False
+        self._free: np.ndarray | None = None
+        self._gradient: np.ndarray | None = None
+        self._step: np.ndarray | None = None
+
+    def moved(self, step: np.ndarray) -> None:
+        self._step = step
+
+    def notice(self, free: np.ndarray, gradient: np.ndarray) -> None:
+        """The gradient at the end of the last step."""
+        if self._free is None or not np.array_equal(free, self._free):
+            self.pairs = []
+        elif self._step is not None and self._gradient is not None:
+            self.pairs = [*self.pairs, (self._step, gradient - self._gradient)][-self.MOST :]
+        self._free, self._gradient, self._step = free, gradient, None
+
+    def updated(self, hessian: np.ndarray) -> np.ndarray:
+        h = hessian.copy()
+        for s, y in self.pairs:
+            hs = h @ s
+            curvature, model = float(s @ y), float(s @ hs)
+            if curvature > 1e-12 * float(s @ s) and model > 0.0:
+                h += np.outer(y, y) / curvature - np.outer(hs, hs) / model
+        return h
 
 
 def scaled_gradient(g: np.ndarray, h: np.ndarray) -> float:

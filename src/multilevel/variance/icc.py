@@ -61,7 +61,7 @@ def group_variances(fit: Fit) -> dict[str, float]:
 
 def _mean_variance(design: Design, group: GroupColumns, covariance: np.ndarray) -> float:
     """mean z'Σz = tr(Σ · mean zz'), without an (n, k) matrix."""
-    if group.columns == (None,):
+    if len(group.columns) == 1 and group.columns[0] is None:
         return float(covariance[0, 0])
     total = 0.0
     for i, a in enumerate(group.columns):

@@ -1,0 +1,99 @@
+"""How sure a least-squares fit is: the `Certainty` of complete pooling, no pooling and the within estimator.
+
+    t = c'(β̂ − β) / (σ̂ √c'Vc)  ~  t(ν),      ν σ̂²/σ²  ~  χ²(ν)
+
+exactly, for normal errors; with known standard errors σ = 1 and the statistics are normal. The standard deviations
+of group terms are descriptive here (estimated coefficients, sampling noise included), so they get no interval.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..core.linear import LinearFit
+from .estimates import Certainty, Combination, Spread, correlation_pairs
+
+
+class LeastSquaresCertainty(Certainty):
+    """Around a linear fit.
+
+    Parameters
+    ----------
+    fit : LinearFit
+    beta, effects, covariances : the estimates themselves (for draws)
+    sigma2 : residual variance (1 when the rows carry their standard errors)
+    df : its degrees of freedom, inf when it is known
+    """
+
+    def __init__(
+        self,
+        fit: LinearFit,
+        beta: np.ndarray,
+        effects: Sequence[np.ndarray],
+        covariances: Sequence[np.ndarray],
+        sigma2: float,
+        df: float,
+    ) -> None:
+        self.linear, self.beta, self.effects, self.covariances = fit, beta, tuple(effects), tuple(covariances)
+        self.sigma2, self.df = sigma2, df
+
+    def beta_covariance(self) -> np.ndarray:
+        return self.sigma2 * self.linear.beta_covariance()
+
+    def contrast_df(self, contrasts: np.ndarray) -> np.ndarray:
+        return np.full(len(contrasts), self.df)
+
+    def effect_covariances(self) -> tuple[np.ndarray, ...]:
+        """Sampling covariance of each level's effects (nothing is random but the errors)."""
+        return tuple(self.sigma2 * c for c in self.linear.effect_covariances())
+
+    def spread(self, rows: Combination, parameters: bool = True) -> Spread:
+        variance = self.linear.variance(rows.x, rows.codes, rows.z)
+        with np.errstate(invalid="ignore"):
+            variance = np.where(np.isinf(variance), np.inf, self.sigma2 * variance)
+        return Spread(variance, np.full(len(variance), self.df if parameters else np.inf))
+
+    def sd_intervals(self, level: float) -> tuple[list[list[tuple[float, float]]], tuple[float, float]]:
+        nan = (float("nan"), float("nan"))
+        return [[nan] * len(c) for c in self.covariances], chi_square_interval(self.sigma2, self.df, level)
+
+    def correlation_intervals(self, level: float) -> list[list[tuple[float, float]]]:
+        nan = (float("nan"), float("nan"))
+        return [[nan] * len(correlation_pairs(len(c))) for c in self.covariances]
+
+    def sd_errors(self) -> tuple[list[list[float]], float]:
+        terms = [[float("nan")] * len(c) for c in self.covariances]
+        return terms, float(np.sqrt(self.sigma2 / (2.0 * self.df))) if self.df > 0 else float("nan")
+
+    def draw(self, n: int, rng: np.random.Generator) -> Mapping[str, Any]:
+        """σ² from ν σ̂²/χ²(ν), then (β, b) normal around the estimates: the posterior under the flat prior."""
+        scale = 1.0 if np.isinf(self.df) else self.df / rng.chisquare(self.df, n)
+        sigma = np.sqrt(self.sigma2 * np.broadcast_to(scale, (n,)))
+        beta = np.empty((n, len(self.beta)))
+        effects = [np.empty((n, *e.shape)) for e in self.effects]
+        for i in range(n):
+            noise, moves = self.linear.noise(rng)
+            beta[i] = self.beta + sigma[i] * noise
+            for out, estimate, move in zip(effects, self.effects, moves, strict=True):
+                out[i] = estimate + sigma[i] * move
+        covariances = [np.broadcast_to(c, (n, *c.shape)).copy() for c in self.covariances]
+        return {"beta": beta, "sigma": sigma, "covariances": covariances, "effects": effects}
+
+    def residual_df(self) -> float:
+        return self.df
+
+
+def chi_square_interval(variance: float, df: float, level: float) -> tuple[float, float]:
+    """Exact interval of a standard deviation: σ̂ √(ν/χ²) at both tails."""
+    from scipy.special import gammaincinv
+
+    sd = float(np.sqrt(variance))
+    if np.isinf(df):
+        return sd, sd
+    if not df > 0.0:
+        return float("nan"), float("nan")
+    low, high = (2.0 * float(gammaincinv(df / 2.0, 0.5 + side * level / 2.0)) for side in (-1.0, 1.0))
+    return sd * float(np.sqrt(df / high)), sd * float(np.sqrt(df / low))

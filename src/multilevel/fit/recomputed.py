@@ -1,0 +1,81 @@
+"""The certainty of a fit that was loaded: computed again from the data and the stored optimum, when it is asked for.
+
+Likelihood fits re-evaluate the criterion at their parameters; other estimators, which are closed forms, run again.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .estimates import Certainty, Combination, Spread
+
+if TYPE_CHECKING:
+    from ..estimators.base import Estimator
+    from ..model.model import Model
+
+
+class Recomputed(Certainty):
+    """Stands for the certainty that `make` computes on first use."""
+
+    def __init__(self, make: Callable[[], Certainty]) -> None:
+        self._make = make
+
+    @cached_property
+    def _certainty(self) -> Certainty:
+        return self._make()
+
+    def beta_covariance(self) -> np.ndarray:
+        return self._certainty.beta_covariance()
+
+    def contrast_df(self, contrasts: np.ndarray) -> np.ndarray:
+        return self._certainty.contrast_df(contrasts)
+
+    def effect_covariances(self) -> tuple[np.ndarray, ...]:
+        return self._certainty.effect_covariances()
+
+    def spread(self, rows: Combination, parameters: bool = True) -> Spread:
+        return self._certainty.spread(rows, parameters)
+
+    def sd_intervals(self, level: float) -> tuple[list[list[tuple[float, float]]], tuple[float, float]]:
+        return self._certainty.sd_intervals(level)
+
+    def correlation_intervals(self, level: float) -> list[list[tuple[float, float]]]:
+        return self._certainty.correlation_intervals(level)
+
+    def sd_errors(self) -> tuple[list[list[float]], float]:
+        return self._certainty.sd_errors()
+
+    def draw(self, n: int, rng: np.random.Generator) -> Mapping[str, Any]:
+        return self._certainty.draw(n, rng)
+
+    def residual_df(self) -> float:
+        return self._certainty.residual_df()
+
+
+def recomputed(model: Model, estimator: Estimator, notes: Mapping[str, Any]) -> Recomputed:
+    """The certainty of stored estimates; `notes` hold the optimum of a likelihood fit."""
+    if "theta" in notes:
+        return Recomputed(lambda: _at_optimum(model, notes))
+    return Recomputed(lambda: _again(model, estimator))
+
+
+def _at_optimum(model: Model, notes: Mapping[str, Any]) -> Certainty:
+    from ..core.likelihood import Likelihood
+    from .mixed import MixedCertainty
+
+    products = model.products
+    sigma2 = None if model.design.known_se is None else 1.0 / products.y_shift.scale**2
+    likelihood = Likelihood(products, model.scales, bool(notes["reml"]), sigma2)
+    state = likelihood.evaluate(np.array(notes["theta"], dtype=float))
+    return MixedCertainty(likelihood, state, set(notes["zeros"]), float(notes["seconds_per_evaluation"]))
+
+
+def _again(model: Model, estimator: Estimator) -> Certainty:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they were issued when the fit was made, and are stored
+        return estimator.estimate(model).certainty

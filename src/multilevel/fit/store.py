@@ -1,0 +1,330 @@
+"""Saving fits and loading them: ``fit.save("school.fit")``, ``ml.load("school.fit")``.
+
+A file holds the columns of the design (missing rows already dropped), what is needed to rebuild them for new data, the
+estimator's settings and the estimates. `container.py` has the bytes. The certainty is computed again when it is asked
+for. A loaded fit predicts what the saved one did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import errors
+from ..errors import FileError, MultilevelError, MultilevelWarning, printable
+from .container import damaged, foreign, pack, unpack
+from .output import check_output, write_whole
+
+if TYPE_CHECKING:
+    from ..formula.design import Column, Design
+    from ..model.model import Model
+    from .estimates import Estimates
+    from .fit import Fit
+
+__all__ = ["check_output", "load", "save"]
+
+HEAD = 64  # bytes that tell another kind of file before all of it is read
+SCALARS = ("criterion", "sigma", "log_likelihood", "objective", "n_parameters", "converged", "iterations", "evaluations")
+SCALARS += ("scaled_gradient",)
+WRONG = (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, RecursionError, MultilevelError)
+
+
+# --- saving ------------------------------------------------------------------------------------------------------
+def save(fit: Fit, path: Any, overwrite: bool = False) -> None:
+    """Write a fit to a file; see `Fit.save`."""
+    from .. import __version__
+
+    check_output(path, overwrite)
+    arrays = _Arrays()
+    record = {
+        "model": _model_record(fit.model, arrays),
+        "estimator": {"name": fit.estimator.name, "settings": _settings(fit.estimator)},
+        "estimates": _estimates_record(fit.estimates, arrays),
+        "seconds": fit.seconds,
+        "level": fit.level,
+    }
+    write_whole(path, pack({"fit": record}, arrays.by_name, str(__version__)), overwrite)
+
+
+class _Arrays:
+    """Arrays by name; one that is used twice (in the fixed part and in a group term) is stored once."""
+
+    def __init__(self) -> None:
+        self.by_name: dict[str, np.ndarray] = {}
+        self._names: dict[int, str] = {}
+
+    def add(self, array: np.ndarray | None) -> str | None:
+        if array is None:
+            return None
+        if id(array) not in self._names:
+            name = f"arrays/{len(self.by_name)}"
+            self._names[id(array)], self.by_name[name] = name, np.asarray(array)
+        return self._names[id(array)]
+
+
+def _model_record(model: Model, arrays: _Arrays) -> dict[str, Any]:
+    design = model.design
+    return {
+        "formula": model.formula.text or str(model.formula),
+        "family": model.family,
+        "link": model.link,
+        "rank": model.rank,
+        "native": model.native,
+        "memory": design.memory.to_dict(),
+        "response_name": design.response_name,
+        "response": arrays.add(design.response),
+        "fixed_names": list(design.fixed_names),
+        "fixed_columns": [arrays.add(c) for c in design.fixed_columns],
+        "groups": [
+            {"names": list(g.names), "columns": [arrays.add(c) for c in g.columns], "codes": arrays.add(g.codes)}
+            for g in design.groups
+        ],
+        "offset": arrays.add(design.offset),
+        "weights": arrays.add(design.weights),
+        "weights_kind": design.weights_kind,
+        "known_se": arrays.add(design.known_se),
+        "n_rows_given": design.n_rows_given,
+        "missing": [list(pair) for pair in design.missing],
+        "variables": list(design.variables),
+        "warnings": [_warning_record(w) for w in model.warnings],
+    }
+
+
+def _estimates_record(e: Estimates, arrays: _Arrays) -> dict[str, Any]:
+    return {
+        **{name: _scalar(getattr(e, name)) for name in SCALARS},
+        "beta": arrays.add(e.beta),
+        "covariances": [arrays.add(c) for c in e.covariances],
+        "effects": [arrays.add(b) for b in e.effects],
+        "boundary": list(e.boundary),
+        "warnings": [_warning_record(w) for w in e.warnings],
+        "notes": {name: value for name, note in e.notes.items() if (value := _jsonable(note)) is not None},
+    }
+
+
+def _settings(estimator: Any) -> dict[str, Any]:
+    return {f.name: _jsonable(getattr(estimator, f.name)) for f in fields(estimator)}
+
+
+def _scalar(value: Any) -> Any:
+    """A number as JSON has it; NaN is null."""
+    plain = value.item() if isinstance(value, np.generic) else value
+    return None if isinstance(plain, float) and not np.isfinite(plain) else plain
+
+
+def _jsonable(value: Any) -> Any:
+    """Numbers, text, lists and dictionaries of them; None for anything else."""
+    if isinstance(value, (bool, int, float, str, np.generic)) or value is None:
+        return _scalar(value)
+    if isinstance(value, np.ndarray):
+        return _jsonable(value.tolist())
+    if isinstance(value, (list, tuple)):
+        return [_jsonable(v) for v in value]
+    if isinstance(value, Mapping):
+        return {str(k): _jsonable(v) for k, v in value.items()}
+    return None
+
+
+def _warning_record(warning: MultilevelWarning) -> dict[str, str]:
+    return {"class": type(warning).__name__, **warning.to_dict()}
+
+
+# --- loading -----------------------------------------------------------------------------------------------------
+def load(path: Any) -> Fit:
+    """Read a fit that `Fit.save` wrote.
+
+    Parameters
+    ----------
+    path : str or path
+
+    Returns
+    -------
+    Fit
+        With the same estimates, tables and predictions.
+
+    Raises
+    ------
+    FileError
+        There is no such file.
+    CorruptFileError
+        It is something else, damaged, or declares sizes that it does not hold.
+    VersionError
+        A newer version of this package wrote it.
+    """
+    shown = printable(path, 120)
+    records, arrays = unpack(_read(Path(path), shown), shown)
+    try:
+        return _fit(records["fit"], arrays)
+    except WRONG as error:
+        raise damaged(shown, f"its content is inconsistent ({type(error).__name__}), though its checksum holds") from error
+
+
+def _read(path: Path, shown: str) -> bytes:
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD)
+            if not head.startswith(b"P") and b"manifest.json" not in head:
+                raise foreign(shown)
+            return head + file.read()
+    except OSError as error:
+        if isinstance(error, FileError):
+            raise
+        raise FileError(f'cannot read the fit file "{shown}": {error.strerror or type(error).__name__}') from error
+
+
+def _fit(record: dict[str, Any], arrays: dict[str, np.ndarray]) -> Fit:
+    from ..registry import make_estimator
+    from .fit import Fit
+
+    model = _model(record["model"], arrays)
+    estimator = make_estimator(str(record["estimator"]["name"]), dict(record["estimator"]["settings"]))
+    estimates = _estimates(record["estimates"], arrays, model, estimator)
+    return Fit(model, estimator, estimates, float(record["seconds"]), level=record["level"])
+
+
+def _model(record: dict[str, Any], arrays: dict[str, np.ndarray]) -> Model:
+    from ..formula.grammar import parse
+    from ..model.model import Model
+    from ..registry import member
+
+    formula = parse(record["formula"])
+    model = Model.__new__(Model)  # the design is there already: nothing is to be built or checked again
+    model.__dict__.update(
+        formula=formula,
+        design=_design(record, arrays, formula),
+        family=str(record["family"]),
+        link=member("families", str(record["family"])).link(record["link"]),
+        rank="raise" if record["rank"] == "raise" else "drop",
+        native=str(record["native"]),
+        warnings=tuple(_warning(w) for w in record["warnings"]),
+    )
+    return model
+
+
+def _design(record: dict[str, Any], arrays: dict[str, np.ndarray], formula: Any) -> Design:
+    from ..formula.design import Design
+    from ..formula.memory import DesignMemory
+
+    memory = DesignMemory.from_dict(record["memory"])
+    _agree(memory.formula == formula, "two formulas")
+    response = _column(arrays[record["response"]])
+    n = len(response)
+
+    def columns(names: list[str | None]) -> tuple[Column, ...]:
+        return tuple(None if name is None else _column(arrays[name], n) for name in names)
+
+    offset, weights, known_se = columns([record["offset"], record["weights"], record["known_se"]])
+    fixed_names = _texts(record["fixed_names"])
+    _agree(len(fixed_names) == len(record["fixed_columns"]), "fixed columns")
+    _agree(record["weights_kind"] in ("precision", "frequency"), "weights")
+    _agree(all(v is None or bool((v > 0.0).all()) for v in (weights, known_se)), "weights")
+    return Design(
+        response_name=str(record["response_name"]),
+        response=response,
+        fixed_names=fixed_names,
+        fixed_columns=columns(record["fixed_columns"]),
+        groups=_groups(record["groups"], columns, arrays, formula, memory, n),
+        offset=offset,
+        weights=weights,
+        weights_kind=record["weights_kind"],
+        known_se=known_se,
+        n_rows_given=int(record["n_rows_given"]),
+        missing=tuple((str(name), int(count)) for name, count in record["missing"]),
+        memory=memory,
+        variables=_texts(record["variables"]),
+    )
+
+
+def _groups(
+    records: list[dict[str, Any]], columns: Any, arrays: dict[str, np.ndarray], formula: Any, memory: Any, n: int
+) -> tuple[Any, ...]:
+    """Group terms: labels and covariance from the formula, levels from the memory, columns from the file."""
+    from ..formula.design import GroupColumns
+
+    out = []
+    for term, r in zip(formula.groups, records, strict=True):
+        names, codes, levels = _texts(r["names"]), arrays[r["codes"]], memory.labels(term.levels)
+        _agree(len(names) == len(r["columns"]), "columns of a group")
+        _agree(codes.dtype == np.int32 and codes.shape == (n,), "codes of a group")
+        _agree(0 <= int(codes.min()) and int(codes.max()) < len(levels), "levels of a group")
+        values = columns(r["columns"])
+        out.append(GroupColumns(term.label, names, values, codes, _texts(levels), term.scale, term.options))
+    return tuple(out)
+
+
+def _column(array: np.ndarray, n: int | None = None) -> np.ndarray:
+    """A column of finite numbers, one a row."""
+    _agree(array.dtype == np.float64 and array.ndim == 1 and len(array) == (n or len(array)) > 0, "a column")
+    _agree(bool(np.isfinite(array).all()), "a column")
+    return array
+
+
+def _texts(values: Any) -> tuple[str, ...]:
+    _agree(all(isinstance(v, str) for v in values), "names")
+    return tuple(values)
+
+
+def _agree(condition: bool, what: str) -> None:
+    if not condition:
+        raise ValueError(what)
+
+
+def _estimates(record: dict[str, Any], arrays: dict[str, np.ndarray], model: Model, estimator: Any) -> Estimates:
+    from .estimates import Estimates
+    from .recomputed import recomputed
+
+    groups = model.design.groups
+    beta = arrays[record["beta"]]
+    covariances = tuple(arrays[name] for name in record["covariances"])
+    effects = tuple(arrays[name] for name in record["effects"])
+    _agree(beta.shape == (len(model.design.fixed_names),), "fixed effects")
+    for g, covariance, b in zip(groups, covariances, effects, strict=True):
+        k = len(g.names)
+        _agree(covariance.shape == (k, k) and b.shape == (len(g.levels), k), "group effects")
+    notes = dict(record["notes"])
+    return Estimates(
+        criterion=str(record["criterion"]),
+        beta=beta,
+        sigma=None if record["sigma"] is None else float(record["sigma"]),
+        covariances=covariances,
+        effects=effects,
+        log_likelihood=_number(record["log_likelihood"]),
+        objective=_number(record["objective"]),
+        n_parameters=int(record["n_parameters"]),
+        certainty=recomputed(model, estimator, notes),
+        converged=bool(record["converged"]),
+        boundary=_texts(record["boundary"]),
+        iterations=int(record["iterations"]),
+        evaluations=int(record["evaluations"]),
+        scaled_gradient=_number(record["scaled_gradient"]),
+        warnings=tuple(_warning(w) for w in record["warnings"]),
+        notes=notes,
+    )
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else float(value)
+
+
+def _warning(record: dict[str, str]) -> MultilevelWarning:
+    """A stored warning; one of a class that is not known any more is a plain one."""
+    kind = WARNINGS.get(record["class"], MultilevelWarning)
+    return kind(str(record["message"]), code=str(record["code"]), hint=str(record["hint"]))
+
+
+WARNINGS: dict[str, type[MultilevelWarning]] = {
+    kind.__name__: kind
+    for kind in (
+        errors.MissingDataWarning,
+        errors.DtypeWarning,
+        errors.ResponseWarning,
+        errors.RankDeficiencyWarning,
+        errors.IdentifiabilityWarning,
+        errors.SingularFitWarning,
+        errors.ConvergenceWarning,
+    )
+}
