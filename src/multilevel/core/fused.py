@@ -6,8 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ..numerics.dense import Bordered
 from ..numerics.newton import Progress, minimise
 from .gaussian import Solution
+from .large import LARGE_TAIL, minimise_large
 from .likelihood import Likelihood, State
 from .objective import GaussianObjective
 
@@ -22,6 +24,8 @@ def minimise_likelihood(
 ) -> tuple[State, Progress]:
     """Minimum of the criterion: in one compiled call where possible."""
     objective = GaussianObjective(likelihood)
+    if likelihood.elimination.pattern.nt >= LARGE_TAIL:
+        return minimise_large(likelihood, start, maxiter, tick)
     if not _serves(likelihood, objective):
         return minimise(objective, start, maxiter, tick)
     from ..numerics import fused
@@ -31,9 +35,11 @@ def minimise_likelihood(
         static, work, start, min(maxiter, PATIENCE), likelihood.elimination.q <= MANY_EFFECTS
     )
     likelihood.evaluations += evaluations
+    likelihood.current = None  # the search used the workspace
     if status == fused.INTERIOR and _definite(hessian):
         progress = Progress(iterations, decrement, scaled, True, True)
-        return _state(likelihood, static, work, theta, value, sigma2), progress
+        likelihood.current = _state(likelihood, static, work, theta, value, sigma2)
+        return likelihood.current, progress
     if iterations >= maxiter:
         return likelihood.evaluate(theta), Progress(iterations, decrement, _scaled(objective, likelihood, theta))
     state, progress = minimise(objective, theta, maxiter - iterations, tick)
@@ -115,7 +121,8 @@ def _state(likelihood: Likelihood, static, work, theta: np.ndarray, value: float
     lam = likelihood.factors(theta)
     e.lam = lam
     e._flat = np.concatenate([lam[f].ravel() for f in e.pattern.trail]) if e.pattern.trail else np.zeros(0)
-    e.tail = work.tail
+    tail = work.tail
+    e.tail = Bordered(tail[:nt, :nt], tail[nt:, :nt], tail[nt:, nt:])
     log_det_x = 2.0 * float(np.log(np.diagonal(work.tail)[nt:]).sum()) if p else 0.0
     r2 = sigma2 * likelihood.nu if likelihood.known_sigma2 is None else np.nan
     if likelihood.known_sigma2 is None:

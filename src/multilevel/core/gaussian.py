@@ -65,7 +65,7 @@ class Elimination:
         self.S = np.empty(pt.sbase + pt.nt * pt.nt)
         self.SX = np.empty((pt.n_trailing, p1))
         self.XX = np.empty((p1, p1))
-        self.tail = np.zeros((0, 0))
+        self.tail = dense.Bordered(np.zeros((0, 0)), np.zeros((0, 0)), np.zeros((0, 0)))
         self.lam: list[np.ndarray] = []
         self._flat = np.zeros(0)
 
@@ -109,7 +109,7 @@ class Elimination:
         if not hasattr(self, "_dense_tail"):
             counts = np.add.reduceat((pt.rows >= pt.ns).astype(np.int64), pt.colptr[:-1])
             scatter = float((counts.astype(float) ** 2).sum()) / 2
-            self._dense_tail = scatter > 0.05 * pt.ns * pt.nt**2 / 2 and pt.ns * pt.nt < 2e7
+            self._dense_tail = pt.ns >= 16 and scatter > 0.05 * pt.ns * pt.nt**2 / 2 and pt.ns * pt.nt < 2e7
         return self._dense_tail
 
     def _subtract_product(self) -> None:
@@ -125,21 +125,14 @@ class Elimination:
         from ..numerics import elimination as kernels
 
         pt, nt = self.pattern, self.pattern.nt
-        size = nt + p
-        tail = np.zeros((size, size))
-        if nt:
-            tail[:nt, :nt] = self.S[pt.sbase :].reshape(nt, nt)
-            tail[nt:, :nt] = self.SX[pt.ns :, :p].T
-        tail[nt:, nt:] = self.XX[:p, :p]
-        factor = dense.cholesky(tail)
+        block = self.S[pt.sbase :].reshape(nt, nt)
+        factor = dense.factor_bordered(block, self.SX[pt.ns :, :p].T, self.XX[:p, :p])
         if factor is None:
             return None
-        rhs = np.concatenate([self.SX[pt.ns :, p], self.XX[p, :p]])
-        half = dense.solve_lower(factor, rhs)
+        half = factor.forward(np.concatenate([self.SX[pt.ns :, p], self.XX[p, :p]]))
         r2 = float(self.XX[p, p] - half @ half)
-        x = dense.solve_lower(factor, half, transposed=True)
+        x = factor.backward(half)
         self.tail = factor
-        diagonal = np.log(np.diagonal(factor))
         u = np.empty(self.q)
         beta = x[nt:]
         if self.q:
@@ -148,7 +141,8 @@ class Elimination:
             kernels.back_substitute(
                 pt.at, pt.col, self.L, self.W, self.WX, pt.colptr, pt.rows, pt.ns, self.S, self.SX, z, u
             )
-        return Solution(log_det + 2.0 * float(diagonal[:nt].sum()), 2.0 * float(diagonal[nt:].sum()), r2, beta, u)
+        of_tail, of_fixed = factor.log_dets()
+        return Solution(log_det + of_tail, of_fixed, r2, beta, u)
 
     def inverse(self, reml: bool, keep: bool = False) -> Inverse:
         """Selected inverse at the last `solve`: Σ (Z'ZΛP)_ℓℓ of every factor, and the blocks on request."""
@@ -156,12 +150,9 @@ class Elimination:
 
         pt, nt = self.pattern, self.pattern.nt
         p = self.products.p if reml else 0
-        inv = dense.inverse_from_cholesky(self.tail[: nt + p, : nt + p])
         P = np.empty(pt.sbase + nt * nt)
-        P[pt.sbase :] = inv[:nt, :nt].ravel()
         PX = np.zeros((pt.n_trailing, p))
-        PX[pt.ns :] = inv[:nt, nt:]
-        PXX = np.ascontiguousarray(inv[nt:, nt:])
+        PX[pt.ns :], PXX = self.tail.inverse(P[pt.sbase :].reshape(nt, nt), reml)
         if pt.ns:
             kernels.invert_sparse(
                 pt.colptr, pt.rows, pt.ns, pt.nt, pt.sbase, self.S, P, self.SX, PX, PXX, p
@@ -189,9 +180,10 @@ class Elimination:
         return Inverse(sums, P, PX, PXX, PL, PLX)
 
     def by_factor(self, u: np.ndarray) -> list[np.ndarray]:
-        """A vector of effects as (L, k) arrays, in the order of the factors."""
+        """A vector (q,) or matrix (q, s) of effects as (L, k) or (L, k, s) arrays, in the order of the factors."""
         pt = self.pattern
-        out: list[np.ndarray] = [u[: self.q1].reshape(self.n_lead, self.k1)] * len(self.products.factors)
+        lead = u[: self.q1].reshape(self.n_lead, self.k1, *u.shape[1:])
+        out: list[np.ndarray] = [lead] * len(self.products.factors)
         for place, f in zip(pt.place, pt.trail, strict=True):
             out[f] = u[self.q1 + place[:, None] + np.arange(self.products.factors[f].k)]
         return out
@@ -229,7 +221,7 @@ class Elimination:
             pt.at, pt.col, self.L, self.W, self.WX, pt.colptr, pt.rows, pt.ns, self.S, self.SX, len(rx), r, rx
         )
         end = self.q1 + pt.ns
-        return r[:end], dense.solve_lower(self.tail, np.concatenate([r[end:], rx]))
+        return r[:end], self.tail.forward(np.concatenate([r[end:], rx]))
 
 
     def backward(self, r: np.ndarray, rx: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -238,7 +230,7 @@ class Elimination:
 
         pt = self.pattern
         end, nt = self.q1 + pt.ns, pt.nt
-        tail = dense.solve_lower(self.tail, np.concatenate([r[end:], rx]), transposed=True)
+        tail = self.tail.backward(np.concatenate([r[end:], rx]))
         r[end:] = tail[:nt]
         fixed = np.ascontiguousarray(tail[nt:])
         kernels.backward_substitute(

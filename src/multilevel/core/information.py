@@ -70,9 +70,8 @@ class Information:
 
     def unscaled_beta_covariance(self) -> np.ndarray:
         """(X'V⁻¹X)⁻¹ σ⁻² at the last evaluated θ, internal columns."""
-        elimination = self.likelihood.elimination
-        nt = elimination.pattern.nt
-        root = np.linalg.inv(np.tril(elimination.tail[nt:, nt:])) if elimination.products.p else np.zeros((0, 0))
+        corner = self.likelihood.elimination.tail.R
+        root = np.linalg.inv(np.tril(corner)) if len(corner) else corner
         return root.T @ root
 
     @cached_property

@@ -58,6 +58,7 @@ class Likelihood:
         self.slices = [slice(bounds[t], bounds[t + 1]) for t in range(len(counts))]
         self.n_theta = int(bounds[-1])
         self.evaluations = 0
+        self.current: State | None = None  # whose factorisation the workspace holds
 
     def start(self) -> np.ndarray:
         """θ to start from: independent coefficients with variances by moments, one coefficient at a time."""
@@ -98,6 +99,12 @@ class Likelihood:
 
     def evaluate(self, theta: np.ndarray) -> State:
         """d at θ; infinite where the matrix is not positive definite (a value, not an error)."""
+        if self.current is not None and np.array_equal(theta, self.current.theta):
+            return self.current
+        self.current = self._evaluate(theta)
+        return self.current
+
+    def _evaluate(self, theta: np.ndarray) -> State:
         self.evaluations += 1
         lam = self.factors(theta)
         solution = self.elimination.solve(lam)
@@ -113,13 +120,23 @@ class Likelihood:
             value += solution.log_det_x
         return State(theta, float(value), sigma2, solution, tuple(lam))
 
-    def slope(self, state: State, sigma2: float | None = None, information: bool = True) -> Slope:
-        """Gradient at the last evaluated θ, with σ² profiled or held at `sigma2`; optionally the information."""
+    def slope(
+        self,
+        state: State,
+        sigma2: float | None = None,
+        information: bool = True,
+        sums: Sequence[np.ndarray] | None = None,
+    ) -> Slope:
+        """Gradient at the last evaluated θ, with σ² profiled or held at `sigma2`; optionally the information.
+
+        `sums` are the traces Σ (Z'ZΛP)_ℓℓ by factor where they are known already; exact ones otherwise.
+        """
         solution = state.solution
         assert solution is not None
         s2 = state.sigma2 if sigma2 is None else sigma2
         elimination = self.elimination
-        sums = elimination.inverse(self.reml).sums
+        if sums is None:
+            sums = elimination.inverse(self.reml).sums
         u = elimination.by_factor(solution.u)
         ze = self.scores(state, u)
         gradient, b = np.empty(self.n_theta), np.empty(self.n_theta)
@@ -175,7 +192,7 @@ class Likelihood:
         c = self.elimination.to_vector(directions)
         zz, zx = self.elimination.multiply(c)
         information = c.T @ zz
-        scaled = [part.transpose(0, 2, 1) @ v for part, v in zip(self._split(zz), state.lam, strict=True)]
+        scaled = [part.transpose(0, 2, 1) @ v for part, v in zip(self.split(zz), state.lam, strict=True)]
         r = self.elimination.to_vector([np.ascontiguousarray(v.transpose(0, 2, 1)) for v in scaled])
         head, tail = self.elimination.forward(r, np.ascontiguousarray(zx[:-1]))
         information = (information - head.T @ head - tail.T @ tail) / s2
@@ -184,10 +201,9 @@ class Likelihood:
             information -= np.outer(cross, cross) / (s2 * s2 * self.nu)
         return information
 
-    def _split(self, zz: np.ndarray) -> list[np.ndarray]:
+    def split(self, zz: np.ndarray) -> list[np.ndarray]:
         """A (q, s) matrix as (L, k, s) arrays by factor."""
-        columns = [self.elimination.by_factor(np.ascontiguousarray(zz[:, j])) for j in range(zz.shape[1])]
-        return [np.stack([col[f] for col in columns], axis=-1) for f in range(len(self.products.factors))]
+        return self.elimination.by_factor(zz)
 
     def external_value(self, value: float) -> float:
         """−2 log-likelihood in the units of the data."""

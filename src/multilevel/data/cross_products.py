@@ -330,10 +330,13 @@ def _merge(groups: Sequence[GroupColumns], terms: Sequence[Sequence[int]]) -> li
 
 
 def _ill_conditioned(xy: np.ndarray) -> bool:
-    """Whether a fixed column is within 1e-3 of the span of earlier ones, or y within 1e-2 (as a root share)."""
+    """Whether a fixed column, or y, is within 1e-2 (as a root share) of the span of the columns before it.
+
+    At that share the cross-products have lost four digits; Wampler's polynomials lose nine on the way.
+    """
     work = xy.copy()
     for j in range(len(work)):
-        if xy[j, j] <= 0.0 or work[j, j] <= (1e-6 if j + 1 < len(work) else 1e-4) * xy[j, j]:
+        if xy[j, j] <= 0.0 or work[j, j] <= 1e-4 * xy[j, j]:
             return True
         work[j + 1 :, j + 1 :] -= np.outer(work[j + 1 :, j], work[j, j + 1 :]) / work[j, j]
     return False

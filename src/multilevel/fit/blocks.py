@@ -89,14 +89,15 @@ def to_markdown(blocks: Sequence[Block]) -> str:
 def _markdown(block: Block) -> str:
     title = f"**{_escaped(block.title.rstrip(':'))}**\n\n" if block.title else ""
     if isinstance(block, Lines):
-        return title + "\n".join(f"- {_escaped(_bare(line))}" for line in block.lines if line)
+        return title + "\n".join(f"- {_escaped(bare(line))}" for line in block.lines if line)
     rule = [":---" if j < block.labels else "---:" for j in range(len(block.header))]
     rows = [[_escaped(cell) for cell in row] for row in (block.header, *block.rows)]
     lines = ["| " + " | ".join(row) + " |" for row in (rows[0], rule, *rows[1:])]
     return title + "\n".join(lines) + (f"\n\n{_escaped(block.footer)}" if block.footer else "")
 
 
-def _bare(line: str) -> str:
+def bare(line: str) -> str:
+    """A line without indentation and bullet."""
     return line.strip().removeprefix("- ")
 
 

@@ -220,17 +220,17 @@ class Fit:
     def _frame(self, columns: Mapping[str, Any]) -> Any:
         return frame(self.model.native, columns)
 
-    @cached_property
+    @property
     def fixed_effects(self) -> Any:
         """Table of the fixed effects: term, estimate, std_error, df, statistic, p_value, lower, upper."""
         return self._frame(tables.fixed_effects(self, self.level))
 
-    @cached_property
+    @property
     def variance_components(self) -> Any:
         """Table of the standard deviations: group, term, sd, variance, std_error, lower, upper."""
         return self._frame(tables.variance_components(self, self.level))
 
-    @cached_property
+    @property
     def correlations(self) -> Any:
         """Table of the correlations: group, term_1, term_2, correlation, lower, upper."""
         return self._frame(tables.correlations(self, self.level))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from .blocks import Block, Grid, Lines
+from .blocks import Block, Grid, Lines, bare
 
 
 def to_html(blocks: Sequence[Block]) -> str:
@@ -19,7 +19,7 @@ def _block(block: Block) -> str:
 
 
 def _lines(block: Lines) -> str:
-    return "<p>" + "<br>".join(escape(line.strip()) for line in block.lines) + "</p>"
+    return "<p>" + "<br>".join(escape(bare(line)) for line in block.lines if line) + "</p>"
 
 
 def _table(grid: Grid) -> str:

@@ -29,18 +29,24 @@ def fit_warnings(model: Model, estimates: Estimates) -> tuple[MultilevelWarning,
     names = model.design.fixed_names
     found: list[MultilevelWarning] = []
     if np.isnan(estimates.beta).any():
-        found += [_dropped(names, j, others) for j, others in model.products.dropped]
+        found += [_dropped(names, j, others or _constant(model, j)) for j, others in model.products.dropped]
     found += [_singular(model, estimates, label) for label in estimates.boundary]
     return tuple(found)
 
 
+def _constant(model: Model, column: int) -> tuple[int, ...]:
+    """The intercept, of which a constant column is a multiple: centring leaves nothing of it; () for zeros."""
+    values, fixed = model.design.fixed_columns[column], model.design.fixed_columns
+    return tuple(j for j, c in enumerate(fixed) if c is None and values is not None and np.any(values))
+
+
 def _dropped(names: Sequence[str], column: int, others: Sequence[int]) -> RankDeficiencyWarning:
     def quoted(name: str) -> str:
-        return "the intercept" if name == "Intercept" else f'"{printable(name)}"'
+        return "intercept" if name == "Intercept" else f'"{printable(name)}"'
 
-    of = f"is a combination of {listed(map(quoted, (names[j] for j in others)), 4)}" if others else "is zero"
+    what = f"a combination of {listed(map(quoted, (names[j] for j in others)), 4)}" if others else "zero everywhere"
     return RankDeficiencyWarning(
-        f"column {quoted(names[column])} {of} and was dropped",
+        f"column {quoted(names[column])} is {what} and was dropped",
         hint='Its coefficient is NaN; leave it out of the formula, or use rank="raise".',
         column=names[column],
         others=[names[j] for j in others],

@@ -16,6 +16,7 @@ from ..glossary import RESIDUAL, SHORT, interval_headings
 from ..model.describe import data_line, equation, formula_text, weights_line
 from . import numbers, tables
 from .blocks import Block, Grid, Lines, to_markdown, to_text
+from .remarks import DEGENERATE
 
 if TYPE_CHECKING:
     from .fit import Fit
@@ -149,7 +150,8 @@ def _triangles(fit: Fit) -> list[tuple[str, ...]]:
 
 
 def _correlation(value: float) -> str:
-    return numbers.fixed(float(value), 2)
+    # 0.998 is not 1.00: only a degenerate correlation is shown as one
+    return numbers.fixed(float(value), 2 if not 0.995 <= abs(value) < 1.0 - DEGENERATE else 4)
 
 
 def _counts(fit: Fit) -> str:

@@ -62,6 +62,7 @@ def minimise(
     maxiter: int = 200,
     tick: Callable[[int, float], None] | None = None,
     polish: bool = True,
+    tolerance: float = TOLERANCE,
 ) -> tuple[Any, Progress]:
     """The minimum, and how it was reached. Numerical failure at a trial point is a value (infinity), not an error."""
     progress = Progress()
@@ -70,7 +71,7 @@ def minimise(
         state = objective.evaluate(np.where(np.array(objective.kinds) == "free", 0.0, 0.3))
     clock = time.perf_counter()
     for _ in range(8):  # rounds of: minimise over the free coordinates, then look at those on the boundary
-        state = _newton(objective, state, progress, maxiter, tick)
+        state = _newton(objective, state, progress, maxiter, tick, tolerance)
         if progress.iterations >= maxiter and not progress.converged:
             break
         cost = (time.perf_counter() - clock) / max(progress.iterations, 1)
@@ -152,7 +153,12 @@ def _clip(objective: Objective, free: np.ndarray, step: np.ndarray, theta: np.nd
 
 
 def _newton(
-    objective: Objective, state: Any, progress: Progress, maxiter: int, tick: Callable[[int, float], None] | None
+    objective: Objective,
+    state: Any,
+    progress: Progress,
+    maxiter: int,
+    tick: Callable[[int, float], None] | None,
+    tolerance: float = TOLERANCE,
 ) -> Any:
     damping = 0.0
     tried: set[tuple[int, bool]] = set()
@@ -177,7 +183,7 @@ def _newton(
         progress.scaled_gradient = scaled_gradient(g, h)
         if tick is not None:
             tick(progress.iterations, state.value)
-        if progress.decrement < TOLERANCE or (progress.decrement < 1e-9 and progress.decrement > 0.25 * before):
+        if progress.decrement < tolerance or (progress.decrement < 1e-9 and progress.decrement > 0.25 * before):
             progress.converged = True
             return state
         step = _clip(objective, free, full if damping == 0.0 else _solve(h, g, damping), state.theta)

@@ -1,0 +1,13 @@
+"""lme4 (R) with its default optimiser, without the derivative check after it."""
+
+from __future__ import annotations
+
+from .r_session import REngine
+
+
+class Lme4(REngine):
+    package = "lme4"
+    settings = "`lmerControl(calc.derivs = FALSE)`, then `vcov`"
+
+
+ENGINE = Lme4()

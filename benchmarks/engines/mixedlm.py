@@ -1,0 +1,30 @@
+"""mixedlm (Python and Rust): from the data frame to `vcov()`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from workloads import Workload
+
+from .base import Engine, Outcome, roots, timed
+
+
+class Mixedlm(Engine):
+    package = "mixedlm"
+    settings = "defaults, then `vcov()`"
+
+    def fit(self, prepared: Workload) -> Outcome:
+        seconds, fit = timed(lambda: self._call(prepared))
+        groups = fit.VarCorr().groups.values()
+        variances = [v for group in groups for v in group.variance.values()]
+        return Outcome(seconds, float(fit.deviance), (*roots(variances), float(fit.sigma)))
+
+    def _call(self, workload: Workload) -> Any:
+        import mixedlm
+
+        fit = mixedlm.lmer(workload.formula, workload.frame, REML=workload.reml)
+        fit.vcov()
+        return fit
+
+
+ENGINE = Mixedlm()

@@ -1,0 +1,198 @@
+"""No pooling: ``model.fit("none")``.
+
+    y_i = z_i'γ_ℓ + x_i'β_c + ε_i        every level ℓ has its own least-squares coefficients γ_ℓ (Λ → ∞)
+
+Columns of the group term get a coefficient for each level; fixed columns outside it stay common and are estimated
+from the variation within levels. ``y ~ x + (x | g)`` is a separate regression for each level with one residual
+variance; ``y ~ x + (1 | g)`` gives group means adjusted for x.
+
+What is reported
+----------------
+fixed effects
+    For columns in both parts, the unweighted mean of the levels' coefficients; common slopes as estimated. Fixed
+    columns that the levels' coefficients absorb (a group-level predictor) are NaN and named.
+group effects
+    γ_ℓ minus that mean, so that x'β + z'b is the level's own fit.
+covariances
+    The sample covariance of the estimated coefficients. Descriptive: it includes their sampling noise, and so
+    overstates the variation between levels.
+
+Levels whose rows cannot determine their coefficients get NaN effects, with the reason in ``notes["unfit"]`` and a
+warning. Nothing is said about new levels: no pooling does not shrink, and it does not generalise either.
+
+Errors: `IdentifiabilityError` for several grouping factors, for no residual degrees of freedom, and when no level can
+be fitted.
+
+References: Gelman & Hill (2007), section 12.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..core.absorb import absorb
+from ..core.linear import gaussian_log_likelihood
+from ..core.projection import Coefficients, LevelProjector, coefficients_of, response, row_weights
+from ..core.separate import SeparateFit, descriptive_covariance
+from ..errors import IdentifiabilityError, IdentifiabilityWarning, RankDeficiencyWarning, listed, printable
+from ..fit.estimates import Estimates
+from ..fit.least_squares import LeastSquaresCertainty
+from ..formula.design import Column, Design
+from .base import Estimator, require_groups
+
+if TYPE_CHECKING:
+    from ..model.model import Model
+
+
+@dataclass(frozen=True)
+class NoPooling(Estimator):
+    """No settings."""
+
+    def check(self, model: Model) -> None:
+        require_groups(model, "none")
+        require_one_factor(model, "none", 'Use "reml", "ml" or "moments" (or "within" for intercepts only).')
+
+    def estimate(self, model: Model) -> Estimates:
+        design = model.design
+        levels = coefficients_of(design.groups)
+        projector = LevelProjector(levels, row_weights(design))
+        if not projector.fits.any():
+            raise _nothing_fits(design, levels)
+        omega = projector.fits / projector.fits.sum()
+        fit = separate_fit(design, levels, projector, omega)
+        unfit = _unfit(design, levels, projector)
+        warnings = (*_unfit_warning(design, unfit), *absorbed_warning(design, fit.common.absorbed))
+        return separate_estimates(design, fit, warnings, {"unfit": unfit})
+
+
+def require_one_factor(model: Model, estimator: str, hint: str) -> None:
+    """Refuse a model with several grouping factors."""
+    labels = list(model.groups)
+    if len(labels) > 1:
+        raise IdentifiabilityError(
+            f'the estimator "{estimator}" takes one grouping factor, and the formula has {listed(labels)}',
+            code="E_ONE_FACTOR",
+            hint=hint,
+        )
+
+
+def separate_fit(design: Design, levels: Coefficients, projector: LevelProjector, omega: np.ndarray) -> SeparateFit:
+    """Common slopes from the within regression, then each level's coefficients."""
+    own = _shared(design, levels)
+    candidates = [j for j in range(len(design.fixed_names)) if j not in own.values()]
+    common = absorb(design.fixed_columns, candidates, response(design), projector.w, projector)
+    return SeparateFit(levels, projector, common, own, len(design.fixed_names), omega)
+
+
+def _shared(design: Design, levels: Coefficients) -> dict[int, int]:
+    """Group coefficients whose column is also in the fixed part."""
+    found: dict[int, int] = {}
+    for i, (name, column) in enumerate(zip(levels.names, levels.columns, strict=True)):
+        for j, (other, fixed) in enumerate(zip(design.fixed_names, design.fixed_columns, strict=True)):
+            if j not in found.values() and _same(name, column, other, fixed):
+                found[i] = j
+                break
+    return found
+
+
+def _same(name: str, column: Column, other: str, fixed: Column) -> bool:
+    if column is None or fixed is None:
+        return column is fixed
+    return column is fixed or (name == other and np.array_equal(column, fixed))
+
+
+def separate_estimates(
+    design: Design, fit: SeparateFit, warnings: Sequence[Any], notes: Mapping[str, Any]
+) -> Estimates:
+    """Estimates of a separate fit, whatever its average is."""
+    known = design.known_se is not None
+    frequency = design.weights is not None and design.weights_kind == "frequency"
+    n = float(fit.projector.w.sum()) if frequency and not known else float(design.n)
+    rank = fit.projector.rank + len(fit.common.kept)
+    df = np.inf if known else n - rank
+    if not df > 0:
+        raise no_residual_df(n, rank)
+    sigma2 = 1.0 if known else fit.common.rss / df
+    effects = tuple(fit.effects[:, a:b] for a, b in fit.design.terms)
+    covariances = tuple(descriptive_covariance(e) for e in effects)
+    log_weights = 0.0 if frequency else float(np.log(fit.projector.w).sum())
+    return Estimates(
+        criterion="weighted residual sum of squares" if known else "residual sum of squares",
+        beta=fit.beta,
+        sigma=None if known else float(np.sqrt(sigma2)),
+        covariances=covariances,
+        effects=effects,
+        log_likelihood=gaussian_log_likelihood(fit.common.rss, n, log_weights, known),
+        objective=fit.common.rss,
+        n_parameters=rank + int(not known),
+        certainty=LeastSquaresCertainty(fit, fit.beta, effects, covariances, sigma2, float(df)),
+        warnings=tuple(warnings),
+        notes={"rank": rank, "df_residual": float(df), **notes},
+    )
+
+
+def no_residual_df(n: float, rank: int) -> IdentifiabilityError:
+    return IdentifiabilityError(
+        f"{n:g} rows leave no residual degrees of freedom beside {rank} coefficients",
+        code="E_NO_RESIDUAL_DF",
+        hint="Use fewer coefficients by group, give known standard errors with se(), or pool partially (reml).",
+    )
+
+
+def absorbed_warning(design: Design, absorbed: Sequence[int]) -> tuple[RankDeficiencyWarning, ...]:
+    """Fixed columns without variation of their own within the levels."""
+    if not absorbed:
+        return ()
+    names = [design.fixed_names[j] for j in absorbed]
+    labels = listed(dict.fromkeys(g.label for g in design.groups))
+    return (
+        RankDeficiencyWarning(
+            f"fixed columns absorbed by the coefficients of {labels}, and dropped: {listed(names)}",
+            code="W_ABSORBED",
+            hint="Group-level predictors need partial pooling: use reml, ml or moments.",
+            columns=names,
+        ),
+    )
+
+
+def _unfit(design: Design, levels: Coefficients, projector: LevelProjector) -> dict[str, str]:
+    """Label → reason, for the levels that cannot be fitted."""
+    counts = np.bincount(levels.codes, minlength=levels.n_levels)
+    labels = design.groups[0].levels
+    out = {}
+    for i in np.flatnonzero(~projector.fits):
+        rows, rank = int(counts[i]), int(projector.ranks[i])
+        few = f"{rows} row{'s' if rows > 1 else ''} for {levels.k} coefficients"
+        out[labels[i]] = few if rows < levels.k else f"its columns determine {rank} of {levels.k} coefficients"
+    return out
+
+
+def _unfit_warning(design: Design, unfit: Mapping[str, str]) -> tuple[IdentifiabilityWarning, ...]:
+    if not unfit:
+        return ()
+    first = next(iter(unfit.values()))
+    return (
+        IdentifiabilityWarning(
+            f'{len(unfit)} of {len(design.groups[0].levels)} levels of "{printable(design.groups[0].label)}" cannot be '
+            f"fitted on their own: {listed(unfit)} ({first})",
+            code="W_UNFIT_GROUPS",
+            hint="Their effects and predictions are NaN; partial pooling (reml) covers them.",
+            levels=list(unfit),
+        ),
+    )
+
+
+def _nothing_fits(design: Design, levels: Coefficients) -> IdentifiabilityError:
+    return IdentifiabilityError(
+        f'no level of "{printable(design.groups[0].label)}" has the rows to determine its {levels.k} coefficients '
+        f"({listed(levels.names)})",
+        code="E_UNFIT_GROUPS",
+        hint="Use fewer coefficients by group, or partial pooling (reml).",
+    )
+
+
+MEMBER = NoPooling

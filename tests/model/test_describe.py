@@ -1,0 +1,47 @@
+"""A model in words: equation, sizes, advice."""
+
+from __future__ import annotations
+
+import numpy as np
+
+import multilevel as ml
+from multilevel.model.describe import advice, equation
+
+
+def test_description_of_schools():
+    text = str(ml.Model("score ~ 1 + (1 | school)", ml.datasets.load("schools")))
+    assert "score = b0 + u0[school] + e" in text
+    assert "school  30 levels" in text
+    assert "reml unless another is named" in text
+    assert "Before fitting" not in text
+
+
+def test_equations():
+    rng = np.random.default_rng(1)
+    data = {c: rng.normal(size=60) for c in ("y", "a", "b", "w", "s")} | {"g": np.arange(60) % 6, "h": np.arange(60) // 6}
+    data["w"], data["s"] = np.abs(data["w"]) + 1.0, np.abs(data["s"]) + 1.0
+    first, *where = equation(ml.Model("y ~ a * b + (a || g) + (1 | h)", data, weights="w"))
+    assert first == "y = b0 + b1·a + b2·b + b3·a:b + u0[g] + u1[g]·a + u2[h] + e"
+    assert where == ["(u0 … u1)[g] ~ N(0, Σ 2×2, uncorrelated)", "u2[h] ~ N(0, sd²)", "e ~ N(0, sigma²/weight)"]
+    assert equation(ml.Model("y | se(s) ~ 1 + (1 | h)", data))[-1] == "e ~ N(0, se²), se known"
+    assert "no grouping term" in str(ml.Model("y ~ a", data))
+
+
+def test_long_equations_are_cut():
+    rng = np.random.default_rng(1)
+    data = {"y": rng.normal(size=90), "f": np.arange(90) % 12, "g": np.arange(90) % 9}
+    data["f"] = np.array([f"level {k}" for k in data["f"]])
+    assert "(6 more)" in equation(ml.Model("y ~ f + (1 | g)", data))[0]
+
+
+def test_advice():
+    rng = np.random.default_rng(1)
+    y = rng.normal(size=500)
+    few = ml.Model("y ~ 1 + (1 | g)", {"y": y, "g": np.arange(500) % 3})
+    assert [n.code for n in advice(few)] == ["N_FEW_GROUPS"]
+    assert "3 levels" in str(few)
+    many = ml.Model("y ~ 1 + (1 | g)", {"y": y, "g": np.minimum(np.arange(500), 450)})
+    assert [n.code for n in advice(many)] == ["N_LEVELS_NEAR_ROWS"]
+    uneven = ml.Model("y ~ 1 + (1 | g)", {"y": y, "g": np.maximum(np.arange(500) // 2, 200) - 200})
+    assert [n.code for n in advice(uneven)] == ["N_UNBALANCED"]
+    assert all(n.hint for m in (few, many, uneven) for n in advice(m))
