@@ -17,6 +17,7 @@ class GaussianObjective:
         self.kinds = [kind for s in likelihood.scales for kind in s.kinds()]
         self.bounds = [s.bounds() if s.k > 1 else (-1.0, 1.0) for s in likelihood.scales for _ in s.kinds()]
         self.weight = self._weights()
+        self.seconds = likelihood.elimination.seconds
         self._term = [t for t, s in enumerate(likelihood.scales) for _ in s.kinds()]
 
     def _weights(self) -> np.ndarray:

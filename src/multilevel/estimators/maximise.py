@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -30,7 +29,6 @@ def maximise(model: Model, reml: bool, maxiter: int, start: Start) -> Estimates:
     sigma2 = None if model.design.known_se is None else 1.0 / products.y_shift.scale**2
     likelihood = Likelihood(products, model.scales, reml, sigma2)
     first = likelihood.start() if start is None else _internal_start(model, likelihood, start)
-    clock = time.perf_counter()
     if likelihood.n_theta:
         from .progress import ticker
 
@@ -38,8 +36,7 @@ def maximise(model: Model, reml: bool, maxiter: int, start: Start) -> Estimates:
             state, progress = minimise_likelihood(likelihood, first, maxiter, tick)
     else:
         state, progress = likelihood.evaluate(first), Progress(converged=True, decrement=0.0, scaled_gradient=0.0)
-    seconds = (time.perf_counter() - clock) / max(likelihood.evaluations, 1)
-    estimates = _estimates(model, likelihood, state, progress, seconds)
+    estimates = _estimates(model, likelihood, state, progress)
     if not progress.converged:
         raise _not_converged(model, estimates, progress)
     return estimates
@@ -60,7 +57,7 @@ def _internal_start(model: Model, likelihood: Likelihood, start: Sequence[float]
     return out
 
 
-def _estimates(model: Model, likelihood: Likelihood, state: State, progress: Progress, seconds: float) -> Estimates:
+def _estimates(model: Model, likelihood: Likelihood, state: State, progress: Progress) -> Estimates:
     products = model.products
     unit = products.y_shift.scale
     assert state.solution is not None
@@ -85,7 +82,7 @@ def _estimates(model: Model, likelihood: Likelihood, state: State, progress: Pro
         log_likelihood=-0.5 * value,
         objective=value,
         n_parameters=products.p + likelihood.n_theta + int(not known),
-        certainty=MixedCertainty(likelihood, state, progress.zeros, seconds),
+        certainty=MixedCertainty(likelihood, state, progress.zeros),
         converged=progress.converged and progress.definite,
         boundary=_boundary(model, likelihood, state, progress),
         iterations=progress.iterations,
@@ -95,7 +92,6 @@ def _estimates(model: Model, likelihood: Likelihood, state: State, progress: Pro
             "theta": state.theta.tolist(),
             "zeros": sorted(progress.zeros),
             "reml": likelihood.reml,
-            "seconds_per_evaluation": seconds,
         },
     )
 

@@ -27,9 +27,8 @@ BLOCK = 4_000_000  # numbers in one batch of right-hand sides
 class MixedCertainty(Certainty):
     """Around the optimum `state` of `likelihood`; `zeros` are the parameters on the boundary."""
 
-    def __init__(self, likelihood: Likelihood, state: State, zeros: set[int], seconds: float) -> None:
+    def __init__(self, likelihood: Likelihood, state: State, zeros: set[int]) -> None:
         self.likelihood, self.state, self.zeros = likelihood, state, zeros
-        self.seconds_per_evaluation = seconds
         self.information = Information(likelihood, state, zeros)
         self.products = likelihood.products
         self.unit = self.products.y_shift.scale
@@ -222,7 +221,7 @@ class MixedCertainty(Certainty):
     def profiles(self) -> bool:
         """Whether intervals of standard deviations are profile likelihood ones (Wald on the log scale otherwise)."""
         n = sum(s.k for s in self.likelihood.scales) + 1
-        return self.seconds_per_evaluation * 120.0 * n < PROFILE_SECONDS
+        return self.likelihood.elimination.seconds * 150.0 * n < PROFILE_SECONDS
 
     def sd_intervals(self, level: float) -> tuple[list[list[tuple[float, float]]], tuple[float, float]]:
         from scipy.special import ndtri

@@ -72,7 +72,7 @@ def _at_optimum(model: Model, notes: Mapping[str, Any]) -> Certainty:
     sigma2 = None if model.design.known_se is None else 1.0 / products.y_shift.scale**2
     likelihood = Likelihood(products, model.scales, bool(notes["reml"]), sigma2)
     state = likelihood.evaluate(np.array(notes["theta"], dtype=float))
-    return MixedCertainty(likelihood, state, set(notes["zeros"]), float(notes["seconds_per_evaluation"]))
+    return MixedCertainty(likelihood, state, set(notes["zeros"]))
 
 
 def _again(model: Model, estimator: Estimator) -> Certainty:

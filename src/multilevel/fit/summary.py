@@ -199,4 +199,8 @@ def _how(fit: Fit) -> tuple[str, ...]:
     lines = (f"{state}; {numbers.elapsed(fit.seconds)}",)
     if not fit.model.groups:
         return lines
-    return (*lines, "Intervals: t with Satterthwaite's df; profile likelihood (log scale when slow) for Std.Dev.")
+    return (*lines, f"Intervals: t with Satterthwaite's df; {_sd_method(fit)} for Std.Dev.")
+
+
+def _sd_method(fit: Fit) -> str:
+    return "profile likelihood" if getattr(fit.estimates.certainty, "profiles", False) else "Wald on the log scale"

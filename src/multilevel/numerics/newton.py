@@ -12,7 +12,6 @@ and it ends where the exact gradient vanishes, with variances on the boundary ex
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -29,6 +28,7 @@ class Objective(Protocol):
 
     kinds: Sequence[str]
     bounds: Sequence[tuple[float, float]]
+    seconds: float  # rough time of one gradient
     weight: np.ndarray  # information a level holds about each coordinate: θ² weight is its share
 
     def evaluate(self, theta: np.ndarray) -> Any: ...
@@ -69,14 +69,12 @@ def minimise(
     state = objective.evaluate(_inside(objective, theta))
     if not np.isfinite(state.value):
         state = objective.evaluate(np.where(np.array(objective.kinds) == "free", 0.0, 0.3))
-    clock = time.perf_counter()
     for _ in range(8):  # rounds of: minimise over the free coordinates, then look at those on the boundary
         state = _newton(objective, state, progress, maxiter, tick, tolerance)
         if progress.iterations >= maxiter and not progress.converged:
             break
-        cost = (time.perf_counter() - clock) / max(progress.iterations, 1)
         if polish:
-            state = _polish(objective, state, progress, cost)
+            state = _polish(objective, state, progress)
         released = objective.release(state, progress.zeros) if progress.zeros else None
         if released is None:
             break
@@ -301,7 +299,7 @@ def _descend_from(objective: Objective, state: Any, released: np.ndarray) -> Any
     return None
 
 
-def _polish(objective: Objective, state: Any, progress: Progress, cost: float) -> Any:
+def _polish(objective: Objective, state: Any, progress: Progress) -> Any:
     """Exact Newton steps with a Hessian by differences of the gradient, where that is cheap.
 
     The average information is not the observed one: its steps converge linearly on small samples. A saddle
@@ -309,7 +307,7 @@ def _polish(objective: Objective, state: Any, progress: Progress, cost: float) -
     """
     free = _free(objective, progress.zeros)
     settled = progress.converged and progress.decrement < TOLERANCE
-    if len(free) == 0 or 2 * len(free) * cost > (0.05 if settled else 2.0):
+    if len(free) == 0 or 2 * len(free) * objective.seconds > (0.05 if settled else 2.0):
         return state
     for _ in range(6):
         h = hessian_by_differences(objective, state, free)
