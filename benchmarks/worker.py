@@ -1,13 +1,16 @@
 """One engine in a process of its own: requests as JSON lines on standard input, answers on standard output.
 
-    describe                      version, facts and settings of the engine
-    load     workload             makes the data; says why when the engine does not know such a model
-    fit      most, seconds        fits until `most` fits or that time is reached, at least once
-    memory   reset                resident memory now and its peak, after optionally forgetting earlier peaks
+describe                      version, facts and settings of the engine
+load     workload             makes the data; says why when the engine does not know such a model
+fit      most, seconds        fits until `most` fits or that time is reached, at least once
+memory   reset                resident memory now and its peak, after optionally forgetting earlier peaks
 """
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import gc
 import json
 import os
 import sys
@@ -51,8 +54,16 @@ class Worker:
     def memory(self, reset: bool = False) -> dict[str, int]:
         process = self.engine.process() or os.getpid()
         if reset:
+            settle()
             reset_peak(process)
         return resident(process)
+
+
+def settle() -> None:
+    """Give freed memory back to the system, so that a fit cannot hide in it (glibc only)."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def resident(process: int) -> dict[str, int]:

@@ -9,9 +9,8 @@ from .base import Engine
 
 _NOT_ENGINES = {"__init__", "base", "r_session"}
 OURS = "multilevel"
-NAMES = tuple(
-    sorted((f.stem for f in Path(__file__).parent.glob("*.py") if f.stem not in _NOT_ENGINES), key=lambda n: (n != OURS, n))
-)
+_FILES = (file.stem for file in Path(__file__).parent.glob("*.py"))
+NAMES = tuple(sorted((n for n in _FILES if n not in _NOT_ENGINES), key=lambda n: (n != OURS, n)))  # ours first
 
 
 def engine(name: str) -> Engine:

@@ -30,6 +30,12 @@ def test_numbers_of_sleepstudy(sleepstudy):
     assert np.sqrt(np.diag(sleepstudy.vcov)) == pytest.approx([6.824597, 1.545790], abs=1e-4)
 
 
+def test_residual_degrees_of_freedom_by_convention(rows):
+    assert ml.fit("y ~ x", rows).df_residual == 94  # as R's lm
+    assert ml.fit("y ~ x + (1 | g)", rows).df_residual == 92  # as lme4
+    assert ml.fit("y ~ x + (1 | g)", rows, estimator="none").df_residual == 83
+
+
 def test_a_fit_does_not_change(sleepstudy):
     with pytest.raises(AttributeError, match="does not change"):
         sleepstudy.seconds = 0.0

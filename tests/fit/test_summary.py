@@ -77,7 +77,7 @@ def test_dropped_rows_and_weights_are_said(rows):
 def test_few_groups_are_a_note_not_a_warning(rows):
     fit = ml.fit("y ~ x + (1 | g)", {**rows, "g": rows["g"] % 4})
     assert fit.warnings == []
-    assert [n.code for n in fit.notes][0] == "N_FEW_GROUPS"
+    assert next(n.code for n in fit.notes) == "N_FEW_GROUPS"
     assert "hardly identifiable" in str(fit.summary())
 
 

@@ -18,8 +18,8 @@ def test_description_of_schools():
 
 def test_equations():
     rng = np.random.default_rng(1)
-    data = {c: rng.normal(size=60) for c in ("y", "a", "b", "w", "s")} | {"g": np.arange(60) % 6, "h": np.arange(60) // 6}
-    data["w"], data["s"] = np.abs(data["w"]) + 1.0, np.abs(data["s"]) + 1.0
+    data = {c: rng.normal(size=60) for c in ("y", "a", "b")} | {c: rng.uniform(1.0, 2.0, 60) for c in ("w", "s")}
+    data |= {"g": np.arange(60) % 6, "h": np.arange(60) // 6}
     first, *where = equation(ml.Model("y ~ a * b + (a || g) + (1 | h)", data, weights="w"))
     assert first == "y = b0 + b1·a + b2·b + b3·a:b + u0[g] + u1[g]·a + u2[h] + e"
     assert where == ["(u0 … u1)[g] ~ N(0, Σ 2×2, uncorrelated)", "u2[h] ~ N(0, sd²)", "e ~ N(0, sigma²/weight)"]

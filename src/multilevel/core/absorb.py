@@ -42,7 +42,9 @@ class Absorbed:
     columns: tuple[np.ndarray, ...]
 
 
-def absorb(columns: Sequence[Column], candidates: Sequence[int], y: np.ndarray, w: np.ndarray, m: Projector) -> Absorbed:
+def absorb(
+    columns: Sequence[Column], candidates: Sequence[int], y: np.ndarray, w: np.ndarray, m: Projector
+) -> Absorbed:
     """The regression of y on `columns[candidates]` given the group coefficients of `m`."""
     root = np.sqrt(w)
     kept: list[int] = []

@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
@@ -47,6 +48,21 @@ def response(design: Design) -> np.ndarray:
     return design.response if design.offset is None else design.response - design.offset
 
 
+def counts_rows(design: Design) -> bool:
+    """Whether weights are numbers of equal rows."""
+    return design.weights is not None and design.weights_kind == "frequency"
+
+
+def n_observations(design: Design) -> float:
+    """Rows, or the sum of their frequencies."""
+    return float(np.sum(design.weights)) if counts_rows(design) else float(design.n)
+
+
+def log_weights(design: Design) -> float:
+    """Σ log of the precisions, the part of the log-likelihood that they add; 0 for frequencies."""
+    return 0.0 if counts_rows(design) else float(np.log(row_weights(design)).sum())
+
+
 @dataclass(frozen=True)
 class Coefficients:
     """The coefficients that each level of one factor has: all terms over that factor side by side.
@@ -73,7 +89,7 @@ def coefficients_of(groups: Sequence[GroupColumns]) -> Coefficients:
         names=tuple(name for g in groups for name in g.names),
         codes=groups[0].codes,
         n_levels=len(groups[0].levels),
-        terms=tuple((int(a), int(b)) for a, b in zip(ends[:-1], ends[1:], strict=True)),
+        terms=tuple((int(a), int(b)) for a, b in pairwise(ends)),
     )
 
 

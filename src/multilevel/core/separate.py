@@ -160,12 +160,3 @@ class SeparateFit(LinearFit):
             beta[j] = mean[i]
         effects = np.where(self.projector.fits[:, None], gamma - mean, np.nan)
         return beta, tuple(effects[:, a:b] for a, b in self.design.terms)
-
-
-def descriptive_covariance(effects: np.ndarray) -> np.ndarray:
-    """Sample covariance (over J − 1) of the coefficients of the levels that have them; zeros for a single level."""
-    used = effects[~np.isnan(effects).any(axis=1)]
-    if len(used) < 2:
-        return np.zeros((effects.shape[1], effects.shape[1]))
-    centred = used - used.mean(axis=0)
-    return np.asarray(centred.T @ centred / (len(used) - 1))

@@ -70,9 +70,8 @@ def _values(
     column: np.ndarray | None, shift: object, n: int, root: np.ndarray | None, dtype: type = np.float64
 ) -> np.ndarray:
     if column is None:
-        values = np.ones(n, dtype)
-    else:
-        values = (column.astype(dtype) - dtype(shift.centre)) / dtype(shift.scale)  # type: ignore[attr-defined]
+        return np.ones(n, dtype) if root is None else root.astype(dtype)
+    values = (column.astype(dtype) - dtype(shift.centre)) / dtype(shift.scale)  # type: ignore[attr-defined]
     return values if root is None else values * root
 
 

@@ -35,12 +35,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.absorb import absorb
-from ..core.linear import gaussian_log_likelihood
 from ..core.projection import Coefficients, LevelProjector, coefficients_of, response, row_weights
-from ..core.separate import SeparateFit, descriptive_covariance
+from ..core.separate import SeparateFit
 from ..errors import IdentifiabilityError, IdentifiabilityWarning, RankDeficiencyWarning, listed, printable
 from ..fit.estimates import Estimates
-from ..fit.least_squares import LeastSquaresCertainty
+from ..fit.least_squares import least_squares_estimates
 from ..formula.design import Column, Design
 from .base import Estimator, require_groups
 
@@ -109,38 +108,9 @@ def separate_estimates(
     design: Design, fit: SeparateFit, warnings: Sequence[Any], notes: Mapping[str, Any]
 ) -> Estimates:
     """Estimates of a separate fit, whatever its average is."""
-    known = design.known_se is not None
-    frequency = design.weights is not None and design.weights_kind == "frequency"
-    n = float(fit.projector.w.sum()) if frequency and not known else float(design.n)
-    rank = fit.projector.rank + len(fit.common.kept)
-    df = np.inf if known else n - rank
-    if not df > 0:
-        raise no_residual_df(n, rank)
-    sigma2 = 1.0 if known else fit.common.rss / df
     effects = tuple(fit.effects[:, a:b] for a, b in fit.design.terms)
-    covariances = tuple(descriptive_covariance(e) for e in effects)
-    log_weights = 0.0 if frequency else float(np.log(fit.projector.w).sum())
-    return Estimates(
-        criterion="weighted residual sum of squares" if known else "residual sum of squares",
-        beta=fit.beta,
-        sigma=None if known else float(np.sqrt(sigma2)),
-        covariances=covariances,
-        effects=effects,
-        log_likelihood=gaussian_log_likelihood(fit.common.rss, n, log_weights, known),
-        objective=fit.common.rss,
-        n_parameters=rank + int(not known),
-        certainty=LeastSquaresCertainty(fit, fit.beta, effects, covariances, sigma2, float(df)),
-        warnings=tuple(warnings),
-        notes={"rank": rank, "df_residual": float(df), **notes},
-    )
-
-
-def no_residual_df(n: float, rank: int) -> IdentifiabilityError:
-    return IdentifiabilityError(
-        f"{n:g} rows leave no residual degrees of freedom beside {rank} coefficients",
-        code="E_NO_RESIDUAL_DF",
-        hint="Use fewer coefficients by group, give known standard errors with se(), or pool partially (reml).",
-    )
+    rank = fit.projector.rank + len(fit.common.kept)
+    return least_squares_estimates(design, fit, fit.beta, effects, fit.common.rss, rank, warnings, notes)
 
 
 def absorbed_warning(design: Design, absorbed: Sequence[int]) -> tuple[RankDeficiencyWarning, ...]:

@@ -36,15 +36,13 @@ import numpy as np
 from ..core.absorb import Absorbed, absorb
 from ..core.crossed import CrossedFit
 from ..core.dummies import DummyProjector
-from ..core.linear import gaussian_log_likelihood
-from ..core.projection import LevelProjector, coefficients_of, response, row_weights
-from ..core.separate import descriptive_covariance
+from ..core.projection import LevelProjector, coefficients_of, n_observations, response, row_weights
 from ..errors import IdentifiabilityError, printable
 from ..fit.estimates import Estimates
-from ..fit.least_squares import LeastSquaresCertainty
+from ..fit.least_squares import least_squares_estimates
 from ..formula.design import Design
 from .base import Estimator, require_groups
-from .none import absorbed_warning, no_residual_df, separate_estimates, separate_fit
+from .none import absorbed_warning, separate_estimates, separate_fit
 
 if TYPE_CHECKING:
     from ..model.model import Model
@@ -92,42 +90,17 @@ def _crossed(design: Design) -> Estimates:
     candidates = [j for j in range(len(design.fixed_names)) if j != intercept]
     common = absorb(design.fixed_columns, candidates, response(design), w, projector)
     fit = CrossedFit(projector, common, intercept, len(design.fixed_names))
-    known = design.known_se is not None
-    frequency = design.weights is not None and design.weights_kind == "frequency"
-    n = float(w.sum()) if frequency and not known else float(design.n)
     rank = projector.rank + len(common.kept)
-    df = np.inf if known else n - rank
-    if not df > 0:
-        raise no_residual_df(n, rank)
-    sigma2 = 1.0 if known else common.rss / df
-    covariances = tuple(descriptive_covariance(e) for e in fit.effects)
-    log_weights = 0.0 if frequency else float(np.log(w).sum())
-    return Estimates(
-        criterion="weighted residual sum of squares" if known else "residual sum of squares",
-        beta=fit.beta,
-        sigma=None if known else float(np.sqrt(sigma2)),
-        covariances=covariances,
-        effects=fit.effects,
-        log_likelihood=gaussian_log_likelihood(common.rss, n, log_weights, known),
-        objective=common.rss,
-        n_parameters=rank + int(not known),
-        certainty=LeastSquaresCertainty(fit, fit.beta, fit.effects, covariances, sigma2, float(df)),
-        warnings=absorbed_warning(design, common.absorbed),
-        notes={
-            "rank": rank,
-            "df_residual": float(df),
-            **_notes(design, common, w, projector.rank, intercept),
-        },
-    )
+    notes = _notes(design, common, w, projector.rank, intercept)
+    warnings = absorbed_warning(design, common.absorbed)
+    return least_squares_estimates(design, fit, fit.beta, fit.effects, common.rss, rank, warnings, notes)
 
 
 def _notes(design: Design, common: Absorbed, w: np.ndarray, rank: int, intercept: int | None) -> dict[str, Any]:
     """Within R², number of groups, and F of all group effects against the pooled regression on the same columns."""
     known = design.known_se is not None
-    frequency = design.weights is not None and design.weights_kind == "frequency"
-    n = float(w.sum()) if frequency and not known else float(design.n)
     df1 = rank - int(intercept is not None)
-    df2 = np.inf if known else n - rank - len(common.kept)
+    df2 = np.inf if known else n_observations(design) - rank - len(common.kept)
     columns = ([None] if intercept is not None else []) + [design.fixed_columns[j] for j in common.kept]
     extra = max(_pooled_rss(columns, response(design), w) - common.rss, 0.0) / df1
     error = 1.0 if known else common.rss / df2 if df2 > 0 else np.nan

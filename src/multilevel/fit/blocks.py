@@ -57,9 +57,8 @@ def _grid_text(grid: Grid) -> list[str]:
 
 def aligned(numbers: Sequence[str]) -> list[str]:
     """Numbers padded on the right so that their decimal points stand below each other."""
-    tails = [_tail(text) for text in numbers]
-    longest = max(tails, default=0)
-    return [text + " " * (longest - tail) if _is_number(text) else text for text, tail in zip(numbers, tails, strict=True)]
+    longest = max(map(_tail, numbers), default=0)
+    return [text + " " * (longest - _tail(text)) if _is_number(text) else text for text in numbers]
 
 
 def _is_number(text: str) -> bool:

@@ -32,7 +32,7 @@ END_SIZE = 22
 FIRST_NAME = slice(30, 30 + len(MANIFEST))  # where a zip archive keeps the name of its first member
 EPOCH = (1980, 1, 1, 0, 0, 0)
 DTYPES = ("<f8", "<i4", "<i8")
-UNREADABLE = (zipfile.BadZipFile, struct.error, ValueError, KeyError, EOFError, OSError, NotImplementedError, RuntimeError)
+UNREADABLE = (zipfile.BadZipFile, struct.error, ValueError, KeyError, TypeError, EOFError, OSError, RuntimeError)
 
 
 # --- writing -----------------------------------------------------------------------------------------------------

@@ -80,6 +80,11 @@ class Certainty(ABC):
         """Degrees of freedom of the residual variance."""
         return float("inf")
 
+    @property
+    def profiles(self) -> bool:
+        """Whether intervals of standard deviations come from the profile likelihood."""
+        return False
+
 
 @dataclass(frozen=True)
 class Estimates:

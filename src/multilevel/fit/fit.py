@@ -19,6 +19,7 @@ import numpy as np
 from ..data.frames import frame
 from ..errors import SettingError, nearest, printable
 from . import tables
+from .remarks import LIKELIHOODS
 
 if TYPE_CHECKING:
     from ..estimators.base import Estimator
@@ -58,7 +59,7 @@ class Fit:
     >>> import multilevel as ml
     >>> fit = ml.fit("score ~ 1 + (1 | school)", ml.datasets.load("schools"))
     >>> round(fit.coefficients["Intercept"], 2)
-    69.59
+    69.61
     """
 
     model: Model
@@ -125,12 +126,12 @@ class Fit:
 
     @property
     def df_residual(self) -> int:
-        """Rows minus parameters, as lme4 counts them; without group terms, rows minus coefficients, as R's `lm`.
+        """Rows minus parameters, as lme4 counts them; for least squares, rows minus coefficients, as R's `lm`.
 
-        A convention: tests of fixed effects use Satterthwaite's degrees of freedom instead.
+        A convention: tests of fixed effects in likelihood fits use Satterthwaite's degrees of freedom instead.
         """
-        sigma = 0 if self.model.design.groups or self.sigma is None else 1
-        return self.n_obs - self.n_parameters + sigma
+        likelihood = self.estimates.criterion in LIKELIHOODS
+        return self.n_obs - self.n_parameters + int(not likelihood and self.sigma is not None)
 
     @property
     def converged(self) -> bool:
@@ -256,7 +257,10 @@ class Fit:
         return self._frame(tables.group_effects(self, tables.group_labels(self, name), self.level))
 
     def confint(self, level: float | None = None) -> Any:
-        """Table of intervals of fixed effects and standard deviations: parameter, group, term, estimate, lower, upper."""
+        """Table of intervals of coefficients and standard deviations.
+
+        Columns parameter ("fixed", "sd" or "sigma"), group, term, estimate, lower, upper.
+        """
         return self._frame(tables.intervals(self, self.level if level is None else tables.check_level(level)))
 
     def shrinkage(self) -> Any:

@@ -13,8 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from ..core.linear import LinearFit
-from .estimates import Certainty, Combination, Spread, correlation_pairs
+from ..core.linear import LinearFit, gaussian_log_likelihood
+from ..core.projection import log_weights, n_observations
+from ..errors import IdentifiabilityError
+from ..formula.design import Design
+from .estimates import Certainty, Combination, Estimates, Spread, correlation_pairs
 
 
 class LeastSquaresCertainty(Certainty):
@@ -97,3 +100,55 @@ def chi_square_interval(variance: float, df: float, level: float) -> tuple[float
         return float("nan"), float("nan")
     low, high = (2.0 * float(gammaincinv(df / 2.0, 0.5 + side * level / 2.0)) for side in (-1.0, 1.0))
     return sd * float(np.sqrt(df / high)), sd * float(np.sqrt(df / low))
+
+
+def least_squares_estimates(
+    design: Design,
+    linear: LinearFit,
+    beta: np.ndarray,
+    effects: Sequence[np.ndarray],
+    rss: float,
+    rank: int,
+    warnings: Sequence[Any] = (),
+    notes: Mapping[str, Any] | None = None,
+) -> Estimates:
+    """Estimates of a regression with `rank` coefficients, group coefficients among them; covariances are descriptive.
+
+    Raises
+    ------
+    IdentifiabilityError
+        When the rows leave nothing for the residual variance.
+    """
+    known = design.known_se is not None
+    n = n_observations(design)
+    df = float("inf") if known else n - rank
+    if not df > 0:
+        raise IdentifiabilityError(
+            f"{n:g} rows leave no residual degrees of freedom beside {rank} coefficients",
+            code="E_NO_RESIDUAL_DF",
+            hint="Use fewer coefficients by group, give known standard errors with se(), or pool partially (reml).",
+        )
+    sigma2 = 1.0 if known else rss / df
+    covariances = tuple(descriptive_covariance(e) for e in effects)
+    return Estimates(
+        criterion="weighted residual sum of squares" if known else "residual sum of squares",
+        beta=beta,
+        sigma=None if known else float(np.sqrt(sigma2)),
+        covariances=covariances,
+        effects=tuple(effects),
+        log_likelihood=gaussian_log_likelihood(rss, n, log_weights(design), known),
+        objective=rss,
+        n_parameters=rank + int(not known),
+        certainty=LeastSquaresCertainty(linear, beta, effects, covariances, sigma2, df),
+        warnings=tuple(warnings),
+        notes={"rank": rank, "df_residual": df, **(notes or {})},
+    )
+
+
+def descriptive_covariance(effects: np.ndarray) -> np.ndarray:
+    """Sample covariance (over J − 1) of the coefficients of the levels that have them; zeros for a single level."""
+    used = effects[~np.isnan(effects).any(axis=1)]
+    if len(used) < 2:
+        return np.zeros((effects.shape[1], effects.shape[1]))
+    centred = used - used.mean(axis=0)
+    return np.asarray(centred.T @ centred / (len(used) - 1))

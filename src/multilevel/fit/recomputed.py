@@ -56,6 +56,10 @@ class Recomputed(Certainty):
     def residual_df(self) -> float:
         return self._certainty.residual_df()
 
+    @property
+    def profiles(self) -> bool:
+        return self._certainty.profiles
+
 
 def recomputed(model: Model, estimator: Estimator, notes: Mapping[str, Any]) -> Recomputed:
     """The certainty of stored estimates; `notes` hold the optimum of a likelihood fit."""

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["check_output", "load", "save"]
 
 HEAD = 64  # bytes that tell another kind of file before all of it is read
-SCALARS = ("criterion", "sigma", "log_likelihood", "objective", "n_parameters", "converged", "iterations", "evaluations")
-SCALARS += ("scaled_gradient",)
+NUMBERS = ("sigma", "log_likelihood", "objective", "n_parameters", "converged", "scaled_gradient")
+SCALARS = ("criterion", *NUMBERS, "iterations", "evaluations")
 WRONG = (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, RecursionError, MultilevelError)
 
 
@@ -160,7 +160,8 @@ def load(path: Any) -> Fit:
     try:
         return _fit(records["fit"], arrays)
     except WRONG as error:
-        raise damaged(shown, f"its content is inconsistent ({type(error).__name__}), though its checksum holds") from error
+        why = f"its content is inconsistent ({type(error).__name__}), though its checksum holds"
+        raise damaged(shown, why) from error
 
 
 def _read(path: Path, shown: str) -> bytes:
@@ -250,7 +251,7 @@ def _groups(
         names, codes, levels = _texts(r["names"]), arrays[r["codes"]], memory.labels(term.levels)
         _agree(len(names) == len(r["columns"]), "columns of a group")
         _agree(codes.dtype == np.int32 and codes.shape == (n,), "codes of a group")
-        _agree(0 <= int(codes.min()) and int(codes.max()) < len(levels), "levels of a group")
+        _agree(int(codes.min()) >= 0 and int(codes.max()) < len(levels), "levels of a group")
         values = columns(r["columns"])
         out.append(GroupColumns(term.label, names, values, codes, _texts(levels), term.scale, term.options))
     return tuple(out)
@@ -286,6 +287,7 @@ def _estimates(record: dict[str, Any], arrays: dict[str, np.ndarray], model: Mod
         k = len(g.names)
         _agree(covariance.shape == (k, k) and b.shape == (len(g.levels), k), "group effects")
     notes = dict(record["notes"])
+    _check_optimum(notes, model)
     return Estimates(
         criterion=str(record["criterion"]),
         beta=beta,
@@ -304,6 +306,14 @@ def _estimates(record: dict[str, Any], arrays: dict[str, np.ndarray], model: Mod
         warnings=tuple(_warning(w) for w in record["warnings"]),
         notes=notes,
     )
+
+
+def _check_optimum(notes: dict[str, Any], model: Model) -> None:
+    """Parameters of a likelihood fit: as many as the model has, those on the boundary among them."""
+    if "theta" in notes:
+        n = sum(len(scale.kinds()) for scale in model.scales)
+        _agree(np.array(notes["theta"], dtype=float).shape == (n,), "theta")
+        _agree(all(type(j) is int and 0 <= j < n for j in notes["zeros"]), "zeros")
 
 
 def _number(value: float | None) -> float:

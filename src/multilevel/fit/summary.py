@@ -16,7 +16,7 @@ from ..glossary import RESIDUAL, SHORT, interval_headings
 from ..model.describe import data_line, equation, formula_text, weights_line
 from . import numbers, tables
 from .blocks import Block, Grid, Lines, to_markdown, to_text
-from .remarks import DEGENERATE
+from .remarks import DEGENERATE, LIKELIHOODS
 
 if TYPE_CHECKING:
     from .fit import Fit
@@ -111,7 +111,7 @@ def _groups(fit: Fit, level: float) -> Block:
     columns = tables.variance_components(fit, level)
     triangles = _triangles(fit)
     width = max((len(row) for row in triangles), default=0)
-    header = (SHORT["group"], "Name", SHORT["variance"], SHORT["sd"], *interval_headings(level))
+    header: tuple[str, ...] = (SHORT["group"], "Name", SHORT["variance"], SHORT["sd"], *interval_headings(level))
     header += ((SHORT["correlation"],) + ("",) * (width - 1)) if width else ()
     rows, before = [], None
     for i, group in enumerate(columns["group"]):
@@ -163,7 +163,7 @@ def _counts(fit: Fit) -> str:
 # --- coefficients ------------------------------------------------------------------------------------------------
 def _coefficients(fit: Fit, level: float) -> Grid:
     columns = tables.fixed_effects(fit, level)
-    header = ("", SHORT["estimate"], SHORT["std_error"], "df", SHORT["statistic"], SHORT["p_value"])
+    header: tuple[str, ...] = ("", SHORT["estimate"], SHORT["std_error"], "df", SHORT["statistic"], SHORT["p_value"])
     header += interval_headings(level)
     rows = tuple(_coefficient(columns, i) for i in range(len(columns["term"])))
     return Grid("Regression coefficients (fixed effects):", header, rows)
@@ -197,10 +197,7 @@ def _how(fit: Fit) -> tuple[str, ...]:
     if e.iterations:
         state += f" in {e.iterations} iterations (scaled gradient {e.scaled_gradient:.1e})"
     lines = (f"{state}; {numbers.elapsed(fit.seconds)}",)
-    if not fit.model.groups:
+    if not fit.model.groups or e.criterion not in LIKELIHOODS:
         return lines
-    return (*lines, f"Intervals: t with Satterthwaite's df; {_sd_method(fit)} for Std.Dev.")
-
-
-def _sd_method(fit: Fit) -> str:
-    return "profile likelihood" if getattr(fit.estimates.certainty, "profiles", False) else "Wald on the log scale"
+    sds = "profile likelihood" if e.certainty.profiles else "Wald on the log scale"
+    return (*lines, f"Intervals: t with Satterthwaite's df; {sds} for Std.Dev.")

@@ -86,12 +86,12 @@ def variance_components(fit: Fit, level: float) -> Columns:
     """One row for each coefficient of each group; the last row is the residual unless its variance is known."""
     errors, residual_error = fit.sd_errors
     intervals, residual_interval = fit.sd_intervals(level)
-    rows: list[tuple[str, str, float, float, float, float]] = []
+    rows: list[tuple[Any, ...]] = []
     for label, terms in terms_by_group(fit).items():
         for t in terms:
             names, sds = fit.model.design.groups[t].names, term_sds(fit, t)
-            for name, sd, error, (low, high) in zip(names, sds, errors[t], intervals[t], strict=True):
-                rows.append((label, name, float(sd), error, low, high))
+            for name, value, spread, ends in zip(names, sds, errors[t], intervals[t], strict=True):
+                rows.append((label, name, float(value), spread, *ends))
     if fit.sigma is not None:
         rows.append((RESIDUAL, "", fit.sigma, residual_error, *residual_interval))
     group, term, sd, error, low, high = zip(*rows, strict=True) if rows else ((),) * 6
@@ -109,7 +109,7 @@ def variance_components(fit: Fit, level: float) -> Columns:
 
 def correlations(fit: Fit, level: float) -> Columns:
     """One row for each pair of coefficients of a term with estimated correlations; NaN beside a zero variance."""
-    rows: list[tuple[str, str, str, float, float, float]] = []
+    rows: list[tuple[Any, ...]] = []
     intervals = fit.correlation_intervals(level)
     for label, terms in terms_by_group(fit).items():
         for t in terms:

@@ -41,7 +41,8 @@ def icc(fit: Fit, kind: str = "share") -> dict[str, float]:
         Grouping factor → value between 0 and 1; NaN when the total variance is zero.
     """
     if kind not in KINDS:
-        raise SettingError(f'unknown kind "{printable(kind)}"', hint=nearest(str(kind), KINDS) or "Use share or correlation.")
+        hint = nearest(str(kind), KINDS) or "Use share or correlation."
+        raise SettingError(f'unknown kind "{printable(kind)}"', hint=hint)
     added = group_variances(fit)
     total = sum(added.values()) + residual_variance(fit)
     if kind == "correlation":
@@ -66,15 +67,13 @@ def _mean_variance(design: Design, group: GroupColumns, covariance: np.ndarray) 
     total = 0.0
     for i, a in enumerate(group.columns):
         for j, b in enumerate(group.columns[: i + 1]):
-            if a is None and b is None:
-                moment = 1.0
-            else:
-                moment = _mean(design, b if a is None else a if b is None else a * b)
-            total += (1.0 if i == j else 2.0) * float(covariance[i, j]) * moment
+            product = b if a is None else a if b is None else a * b
+            total += (1.0 if i == j else 2.0) * float(covariance[i, j]) * _mean(design, product)
     return total
 
 
 def _mean(design: Design, values: np.ndarray | None) -> float:
+    """Mean over rows; None is the column of ones."""
     counts = design.weights if design.weights_kind == "frequency" else None
     return float(np.average(values, weights=counts)) if values is not None else 1.0
 

@@ -2,8 +2,9 @@
 
     λ_ℓ = 1 − tr(Σ⁻¹ C_ℓ) / k,    C_ℓ = Cov(b_ℓ | y) given the variance parameters and β
 
-For one varying intercept λ_ℓ = n_ℓ τ² / (n_ℓ τ² + σ²): 1 leaves the level's own mean alone (no pooling), 0 replaces it by
-the population's (complete pooling). With several coefficients it is the average over them.
+For one varying intercept λ_ℓ = n_ℓ τ² / (n_ℓ τ² + σ²): 1 leaves the level's own mean alone (no pooling), 0 replaces it
+by the population's (complete pooling). With several coefficients it is the average over them. Estimators that do not
+pool have λ = 1, whatever Σ they describe.
 
 Reference: Gelman & Pardoe (2006), Technometrics 48 (their pooling factor is 1 − λ).
 """
@@ -16,6 +17,8 @@ import numpy as np
 
 if TYPE_CHECKING:
     from ..fit.fit import Fit
+
+UNPOOLED = ("none", "within")
 
 
 def shrinkage(fit: Fit) -> dict[str, Any]:
@@ -37,7 +40,10 @@ def _by_group(fit: Fit) -> dict[str, tuple[np.ndarray, np.ndarray, tuple[str, ..
     sizes: dict[str, int] = {}
     out = {}
     for t, g in enumerate(design.groups):
-        share = _share(fit.estimates.covariances[t], fit.effect_covariances[t])
+        if fit.estimator.name in UNPOOLED:
+            share = np.where(np.isnan(fit.estimates.effects[t]).any(axis=1), np.nan, float(len(g.names)))
+        else:
+            share = _share(fit.estimates.covariances[t], fit.effect_covariances[t])
         sums[g.label] = sums.get(g.label, 0.0) + share
         sizes[g.label] = sizes.get(g.label, 0) + len(g.names)
         n = np.bincount(g.codes, weights=frequency, minlength=len(g.levels))

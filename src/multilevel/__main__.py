@@ -1,0 +1,8 @@
+"""``python -m multilevel`` is the command ``multilevel``."""
+
+import sys
+
+from .cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,194 @@
+"""No pooling against partial pooling, level by level: ``ml.plot.shrinkage(fit)``.
+
+    d̂_ℓ = (Z_ℓ'W_ℓZ_ℓ)⁻¹ Z_ℓ'W_ℓ (y − Xβ̂ − Σ_other Zb̂)        what the level's own rows say (no pooling)
+    b̂_ℓ                                                       the conditional mode (partial pooling)
+
+Both are drawn at β̂ + deviation, with the rest of the model held at its estimates, so that the distance between the
+two is shrinkage and nothing else. For ``y ~ 1 + (1 | g)`` the hollow points are the groups' means.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from . import base
+from .base import BLUE, GREY, INK, MOST_NAMES, ORANGE, safe
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from ..fit.fit import Fit
+
+MOST_LABELS = 3  # levels whose movement is written out
+LARGE = 400  # levels beyond which points are smaller
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """One coefficient of every level, in the order of its own estimate.
+
+    Attributes
+    ----------
+    levels, n : labels and numbers of rows
+    own, pooled : (L,) estimates without and with partial pooling
+    centre : the population's value
+    left_out : levels whose rows do not determine the coefficient
+    """
+
+    group: str
+    term: str
+    levels: list[str]
+    n: np.ndarray
+    own: np.ndarray
+    pooled: np.ndarray
+    centre: float
+    left_out: int
+
+
+def shrinkage(fit: Fit, group: str | None = None, term: str | None = None) -> Figure:
+    """Every level's own estimate, and where partial pooling moves it.
+
+    Parameters
+    ----------
+    fit : Fit
+    group : str, optional
+        A grouping factor; the one with the most levels otherwise.
+    term : str, optional
+        A coefficient that varies by it; the first otherwise.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        ``figure.savefig("shrinkage.png")`` writes it.
+
+    Raises
+    ------
+    SettingError
+        For an unknown group or term.
+
+    Examples
+    --------
+    >>> import multilevel as ml
+    >>> fit = ml.fit("score ~ 1 + (1 | school)", ml.datasets.load("schools"))
+    >>> ml.plot.shrinkage(fit).axes[0].get_xlabel()
+    'score: mean of each school'
+    """
+    pooling = compare(fit, group, term)
+    fig, (ax,) = base.figure(7.2, 1.6 + base.rows_height(len(pooling.levels)))
+    _draw(ax, pooling)
+    base.names_at_left(ax, pooling.levels, pooling.group)
+    _explain(ax, pooling)
+    ax.set_xlabel(_quantity(fit, pooling), color=INK, fontsize=9.5, labelpad=8)
+    return fig
+
+
+def compare(fit: Fit, group: str | None = None, term: str | None = None) -> Pooling:
+    """The numbers that the plot shows."""
+    from ..core.projection import LevelProjector, coefficients_of, row_weights
+
+    design = fit.model.design
+    label = base.grouping_factor(fit, group)
+    members = [t for t, g in enumerate(design.groups) if g.label == label]
+    own_columns = coefficients_of([design.groups[t] for t in members])
+    name = base.chosen_term(list(own_columns.names), term)
+    place = own_columns.names.index(name)
+    effects = np.concatenate([fit.estimates.effects[t] for t in members], axis=1)
+    projector = LevelProjector(own_columns, row_weights(design))
+    own, _ = projector.coefficients(_without_others(fit, members))
+    centre = fit.coefficients.get(name, 0.0)
+    keep = np.flatnonzero(projector.fits & np.isfinite(effects[:, place]))
+    order = keep[np.argsort(own[keep, place], kind="stable")]
+    n = np.bincount(own_columns.codes, minlength=len(projector.fits))
+    return Pooling(
+        group=label,
+        term=name,
+        levels=[design.groups[members[0]].levels[i] for i in order],
+        n=n[order],
+        own=centre + own[order, place],
+        pooled=centre + effects[order, place],
+        centre=centre,
+        left_out=len(projector.fits) - len(order),
+    )
+
+
+def _without_others(fit: Fit, members: list[int]) -> np.ndarray:
+    """The response minus everything in the model but these group terms."""
+    design = fit.model.design
+    out = fit.residuals()
+    for t in members:
+        codes, effects = design.groups[t].codes, fit.estimates.effects[t]
+        for column, b in zip(design.groups[t].columns, effects.T, strict=True):
+            out = out + (b[codes] if column is None else b[codes] * column)
+    return np.asarray(out)
+
+
+def _draw(ax: Axes, p: Pooling) -> None:
+    rows = np.arange(len(p.levels))
+    shrink = 1.0 if len(rows) <= LARGE else 0.35
+    size = base.areas(p.n, 78.0 * shrink, 12.0 * shrink)
+    ax.axvline(p.centre, color=INK, linewidth=1.0, zorder=1)
+    ax.hlines(rows, p.own, p.pooled, color=BLUE, linewidth=1.6 * shrink, alpha=0.55, zorder=2)
+    ax.scatter(p.own, rows, s=size, facecolor="white", edgecolor=ORANGE, linewidth=1.3 * shrink, zorder=3)
+    ax.scatter(p.pooled, rows, s=size * 0.8, color=BLUE, linewidth=0, zorder=4)
+    _label_moves(ax, p)
+    ax.margins(x=0.13)
+
+
+def _label_moves(ax: Axes, p: Pooling) -> None:
+    """How far the levels that move most have moved."""
+    for i in _most_moved(p):
+        left = p.own[i] < p.pooled[i]
+        name = "" if len(p.levels) <= MOST_NAMES else f"{safe(p.levels[i])}  "
+        ax.annotate(
+            f"{name}{p.pooled[i] - p.own[i]:+.2g}".replace("-", "−"), (p.own[i], i), xytext=(-9 if left else 9, 0),
+            textcoords="offset points", ha="right" if left else "left", va="center", fontsize=8.5, color=INK,
+        )  # fmt: skip
+
+
+def _most_moved(p: Pooling) -> list[int]:
+    """A few levels, no two of them so close that their labels would touch."""
+    move = np.abs(p.pooled - p.own)
+    apart = len(p.levels) / MOST_NAMES  # rows that a line of text covers
+    chosen: list[int] = []
+    for i in np.argsort(-move, kind="stable").tolist():
+        if len(chosen) == MOST_LABELS or move[i] == 0.0:
+            break
+        if all(abs(i - j) > 2.0 * apart or apart <= 1.0 for j in chosen):
+            chosen.append(i)
+    return chosen
+
+
+def _explain(ax: Axes, p: Pooling) -> None:
+    """The key, in place of a legend: above the plot, in the points' own shapes."""
+    from matplotlib.lines import Line2D
+
+    shared = {"linestyle": "none", "markersize": 7.5}
+    handles = [
+        Line2D([], [], marker="o", markerfacecolor="white", markeredgecolor=ORANGE, markeredgewidth=1.3, **shared),  # type: ignore[arg-type]
+        Line2D([], [], marker="o", color=BLUE, **shared),  # type: ignore[arg-type]
+        Line2D([], [], color=INK, linewidth=1.0),
+    ]
+    texts = ["own rows only (no pooling)", "partial pooling", f"population {p.centre:.4g}".replace("-", "−")]
+    ax.legend(
+        handles, texts, loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=3, frameon=False, fontsize=9,
+        handletextpad=0.3, columnspacing=1.6, handlelength=1.2, borderaxespad=0.2, labelcolor=INK,
+    )  # fmt: skip
+    remarks = ["area: number of rows"] if len(set(p.n.tolist())) > 1 else [f"{p.n[0]} rows each"] if len(p.n) else []
+    remarks += [f"{p.left_out} levels left out: too few rows"] if p.left_out else []
+    ax.set_title("   ".join(remarks), loc="right", fontsize=8.5, color=GREY, pad=8)
+    base.title(ax, f"Shrinkage of {safe(p.term, 30)} by {safe(p.group)}", above=27.0)
+
+
+def _quantity(fit: Fit, p: Pooling) -> str:
+    """What the horizontal axis measures."""
+    response = safe(fit.model.design.response_name, 40)
+    if p.term == "Intercept" and len(fit.estimates.beta) == 1:
+        return f"{response}: mean of each {safe(p.group)}"
+    return f"{response}: {safe(p.term, 40)} of each {safe(p.group)}"
+
+
+MEMBER = shrinkage
