@@ -77,7 +77,7 @@ class Case:
             if ratio is None:
                 return f"{goal.peer} not measured"
             if ratio < goal.factor:
-                return f"missed ({ratio:.2g}× {goal.peer})"
+                return f"missed ({ratio:.3g}× {goal.peer})"
         return "met, and the aim" if goal.aim is not None and ours.best <= goal.aim else "met"
 
     def to_dict(self) -> dict[str, Any]:

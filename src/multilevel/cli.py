@@ -107,7 +107,8 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
         from . import __version__
 
-        parser.exit(DONE, f"multilevel {__version__}\n")
+        print(f"multilevel {__version__}")
+        parser.exit(DONE)
 
 
 def _parser() -> argparse.ArgumentParser:

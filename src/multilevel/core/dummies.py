@@ -17,6 +17,7 @@ from functools import cached_property
 import numpy as np
 
 from ..errors import IdentifiabilityError, MemoryNeededError, printable
+from .linear import independent
 from .projection import Projector
 
 MOST_LEVELS = 12_000  # levels beside the largest factor: 1.2 GB
@@ -77,8 +78,6 @@ class DummyProjector(Projector):
         self, labels: Sequence[str], schur: np.ndarray, diagonal: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Tail levels with a free coefficient, and the Cholesky factor of their system."""
-        from scipy.linalg import lapack
-
         candidates = []
         at = 0
         for f, (component, _, _) in zip(self.tail, self.components, strict=True):
@@ -91,8 +90,7 @@ class DummyProjector(Projector):
         kept = np.concatenate(candidates)
         root = np.sqrt(diagonal[kept])
         unit = schur[np.ix_(kept, kept)] / np.outer(root, root)
-        _, order, rank, _ = lapack.dpstrf(unit, tol=DEPENDENT, lower=1)
-        kept = np.sort(kept[order[:rank] - 1])
+        kept = kept[independent(unit, DEPENDENT)]
         return kept, np.linalg.cholesky(schur[np.ix_(kept, kept)])
 
     # --- solving ---------------------------------------------------------------------------------------------
@@ -171,5 +169,5 @@ def _nested(fine: str, coarse: str) -> IdentifiabilityError:
     return IdentifiabilityError(
         f'fixed effects of "{a}" cannot be told from those of "{b}": every level of "{b}" lies in one level of "{a}"',
         code="E_NESTED_FIXED",
-        hint=f'Keep only (1 | {b}), or use reml, ml or moments for nested groups.',
+        hint=f"Keep only (1 | {b}), or use reml, ml or moments for nested groups.",
     )

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..numerics.dense import Bordered
 from ..numerics.newton import Progress, minimise
+from ..numerics.threads import threads_for
 from .gaussian import Solution
 from .large import LARGE_TAIL, minimise_large
 from .likelihood import Likelihood, State
@@ -27,7 +28,8 @@ def minimise_likelihood(
     if likelihood.elimination.pattern.nt >= LARGE_TAIL:
         return minimise_large(likelihood, start, maxiter, tick)
     if not _serves(likelihood, objective):
-        return minimise(objective, start, maxiter, tick)
+        with threads_for(likelihood.elimination.pattern.nt):
+            return minimise(objective, start, maxiter, tick)
     from ..numerics import fused
 
     static, work = _arrays(likelihood, objective)
@@ -42,7 +44,8 @@ def minimise_likelihood(
         return likelihood.current, progress
     if iterations >= maxiter:
         return likelihood.evaluate(theta), Progress(iterations, decrement, _scaled(objective, likelihood, theta))
-    state, progress = minimise(objective, theta, maxiter - iterations, tick)
+    with threads_for(likelihood.elimination.pattern.nt):
+        state, progress = minimise(objective, theta, maxiter - iterations, tick)
     progress.iterations += iterations
     return state, progress
 

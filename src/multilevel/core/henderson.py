@@ -23,6 +23,7 @@ import numpy as np
 
 from ..data.cross_products import CrossProducts
 from ..errors import IdentifiabilityError, MemoryNeededError, printable
+from .linear import independent
 
 DEPENDENT = 1e-10
 MOST_COLUMNS = 12_000
@@ -47,7 +48,9 @@ class Stage:
     traces: np.ndarray
 
 
-def from_stages(stages: Sequence[Stage], order: Sequence[int], n: float, sigma2: float | None, labels: Sequence[str]) -> Components:
+def from_stages(
+    stages: Sequence[Stage], order: Sequence[int], n: float, sigma2: float | None, labels: Sequence[str]
+) -> Components:
     """Solve the moment equations; `stages[j]` is after the first j factors of `order`."""
     last = stages[-1]
     df = np.inf if sigma2 is not None else n - last.rank
@@ -135,7 +138,7 @@ class _System:
 
     def _eliminate(self, gram: np.ndarray) -> tuple[np.ndarray, list[int], np.ndarray]:
         """Independent columns in order (X, then factor by factor), where each block ends, and their Cholesky factor."""
-        from scipy.linalg import lapack, solve_triangular
+        from scipy.linalg import solve_triangular
 
         diagonal = np.diag(self.gram)
         kept = np.zeros(0, dtype=int)
@@ -143,13 +146,13 @@ class _System:
         factor = np.zeros((0, 0))
         for start, stop in zip([0, *self.ends[:-1]], self.ends, strict=True):
             block = np.arange(start, stop)
-            if len(block):
-                above = solve_triangular(factor, gram[np.ix_(kept, block)], lower=True) if len(kept) else np.zeros((0, len(block)))
-                root = np.sqrt(diagonal[block])
-                unit = (gram[np.ix_(block, block)] - above.T @ above) / np.outer(root, root)
-                _, pivots, rank, _ = lapack.dpstrf(unit, tol=DEPENDENT, lower=1)
-                kept = np.concatenate([kept, block[np.sort(pivots[:rank] - 1)]])
-                factor = np.linalg.cholesky(gram[np.ix_(kept, kept)])
+            rest = gram[np.ix_(block, block)]
+            if len(kept) and len(block):
+                above = solve_triangular(factor, gram[np.ix_(kept, block)], lower=True)
+                rest = rest - above.T @ above
+            root = np.sqrt(diagonal[block])
+            kept = np.concatenate([kept, block[independent(rest / np.outer(root, root), DEPENDENT)]])
+            factor = np.linalg.cholesky(gram[np.ix_(kept, kept)])
             ends.append(len(kept))
         return kept, ends, factor
 

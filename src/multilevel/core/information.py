@@ -13,6 +13,7 @@ from functools import cached_property
 import numpy as np
 
 from ..numerics.newton import _free, _move, _stretch
+from ..numerics.threads import threads_for
 from .likelihood import Likelihood, State
 from .objective import GaussianObjective
 
@@ -31,6 +32,7 @@ class Information:
     def __init__(self, likelihood: Likelihood, state: State, zeros: set[int]) -> None:
         self.likelihood, self.state = likelihood, state
         self.objective = GaussianObjective(likelihood)
+        self.objective.additive[:] = False  # log of the diagonal: its estimates are nearer to normal there
         self.free = _free(self.objective, zeros)
         self.with_sigma = likelihood.known_sigma2 is None
 
@@ -52,10 +54,12 @@ class Information:
         rows = []
         for i in range(len(self.free)):
             step = np.zeros(len(self.free))
-            step[i] = STEP
+            j = self.free[i]
+            free = self.objective.kinds[j] == "free"
+            step[i] = STEP * (max(self.objective.reach[j], abs(self.state.theta[j])) if free else 1.0)
             up = f(self.near(step))
             down = f(self.near(-step))
-            rows.append((up - down) / (2.0 * STEP))
+            rows.append((up - down) / (2.0 * step[i]))
         self.restore()
         return np.array(rows)
 
@@ -76,7 +80,8 @@ class Information:
 
     @cached_property
     def _table(self) -> np.ndarray:
-        return self.differences(self._gradient_and_beta)
+        with threads_for(self.likelihood.elimination.pattern.nt):
+            return self.differences(self._gradient_and_beta)
 
     @cached_property
     def hessian(self) -> np.ndarray:

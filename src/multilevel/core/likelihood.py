@@ -140,6 +140,7 @@ class Likelihood:
         u = elimination.by_factor(solution.u)
         ze = self.scores(state, u)
         gradient, b = np.empty(self.n_theta), np.empty(self.n_theta)
+        scores: list[np.ndarray] = [np.zeros(0)] * len(self.scales)
         for f, factor in enumerate(self.products.factors):
             outer = ze[f].T @ u[f]
             for t, first, last in factor.terms:
@@ -149,8 +150,28 @@ class Likelihood:
                 quad = np.tensordot(slopes, outer[part, part])
                 b[self.slices[t]] = 2.0 * quad
                 gradient[self.slices[t]] = 2.0 * (trace - quad / s2)
-        hessian = self._information(state, u, ze, s2, sigma2 is None) if information else np.zeros((0, 0))
+                scores[t] = sums[f][part, part] - outer[part, part] / s2
+        if not information:
+            return Slope(gradient, np.zeros((0, 0)), b)
+        hessian = self._information(state, u, ze, s2, sigma2 is None)
+        for t, scale in enumerate(self.scales):
+            if scale.triangular:
+                part = self.slices[t]
+                hessian[part, part] += self._bend(scale, state.theta[part], scores[t])
         return Slope(gradient, hessian, b)
+
+    def _bend(self, scale: Scale, theta: np.ndarray, score: np.ndarray) -> np.ndarray:
+        """2 tr(Λ̇_s' Q Λ̇_t), Q = ∂d/∂(ΛΛ') made positive: the curvature of Λ ↦ ΛΛ' itself.
+
+        Zero at an interior optimum; at a singular one all there is along a vanishing column. From the gradient in
+        full, ∂d/∂Λ = 2 Q Λ.
+        """
+        lam = scale.factor(theta)
+        q = score @ np.linalg.pinv(lam, rcond=1e-13)
+        values, vectors = np.linalg.eigh(0.5 * (q + q.T))
+        q = (vectors * np.maximum(values, 0.0)) @ vectors.T
+        rows, cols = scale.entries()
+        return np.asarray(2.0 * q[np.ix_(rows, rows)] * (cols[:, None] == cols[None, :]))
 
     def scores(self, state: State, u: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Z'W ê by factor, ê = y − Xβ̂ − ZΛû.

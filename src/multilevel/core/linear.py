@@ -112,3 +112,14 @@ def root(covariance: np.ndarray) -> np.ndarray:
     """A with AA' = covariance, for positive semidefinite matrices (also stacked)."""
     values, vectors = np.linalg.eigh(covariance)
     return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0))[..., None, :])
+
+
+def independent(unit: np.ndarray, tolerance: float) -> np.ndarray:
+    """Positions of independent columns of a Gram matrix of columns that had length one (pivoted Cholesky), sorted."""
+    from scipy.linalg import lapack
+
+    # LAPACK takes the first pivot whatever its size
+    if len(unit) == 0 or float(np.diag(unit).max()) <= tolerance:
+        return np.zeros(0, dtype=int)
+    _, pivots, rank, _ = lapack.dpstrf(unit, tol=tolerance, lower=1)
+    return np.sort(pivots[:rank] - 1)

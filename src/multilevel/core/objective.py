@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..scales.base import Scale
 from .likelihood import Likelihood, State
 
 PROBE = 1e-6  # share of information at which the score of a zero variance is measured
@@ -17,6 +18,8 @@ class GaussianObjective:
         self.kinds = [kind for s in likelihood.scales for kind in s.kinds()]
         self.bounds = [s.bounds() if s.k > 1 else (-1.0, 1.0) for s in likelihood.scales for _ in s.kinds()]
         self.weight = self._weights()
+        self.additive = np.array([s.triangular for s in likelihood.scales for _ in s.kinds()], dtype=bool)
+        self.reach = self._reach()
         self.seconds = likelihood.elimination.seconds
         self._term = [t for t, s in enumerate(likelihood.scales) for _ in s.kinds()]
 
@@ -32,8 +35,35 @@ class GaussianObjective:
                 out[self.likelihood.slices[t]] = np.einsum("jab,a->j", slopes**2, mean[first:last])
         return np.maximum(out * known if self.likelihood.known_sigma2 is None else out, 1e-300)
 
+    def _reach(self) -> np.ndarray:
+        """How far an entry of λ may move at once from zero: twice the value at which a level's data weigh as much."""
+        out = np.ones(self.likelihood.n_theta)
+        for t, scale in enumerate(self.likelihood.scales):
+            if scale.triangular:
+                rows, cols = scale.entries()
+                weight = np.ones(scale.k)
+                weight[rows[rows == cols]] = self.weight[self.likelihood.slices[t]][rows == cols]
+                out[self.likelihood.slices[t]] = 2.0 / np.sqrt(weight[rows])
+        return out
+
     def evaluate(self, theta: np.ndarray) -> State:
         return self.likelihood.evaluate(theta)
+
+    def canonical(self, theta: np.ndarray) -> np.ndarray:
+        """The same covariance with diagonal entries ≥ 0: a column's sign is free."""
+        out = theta
+        for part, scale in zip(self.likelihood.slices, self.likelihood.scales, strict=True):
+            if scale.triangular and np.any(self._diagonal(scale, theta[part]) < 0.0):
+                lam = scale.factor(theta[part])
+                out = out.copy()
+                rows, cols = scale.entries()
+                out[part] = (lam * np.where(np.diagonal(lam) < 0.0, -1.0, 1.0))[rows, cols]
+        return out
+
+    @staticmethod
+    def _diagonal(scale: Scale, theta: np.ndarray) -> np.ndarray:
+        rows, cols = scale.entries()
+        return theta[rows == cols]
 
     def slope(self, state: State) -> tuple[np.ndarray, np.ndarray]:
         slope = self.likelihood.slope(state)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ..numerics.newton import minimise
+from ..numerics.threads import threads_for
 from .likelihood import TWO_PI, Likelihood, State
 from .objective import GaussianObjective
 
@@ -113,7 +114,11 @@ def interval(profile: SdProfile, drop: float, guess: float) -> tuple[float, floa
 
     `guess` is the distance of the ends on the log scale (a Wald interval's half-width).
     """
-    step = min(max(guess, 0.05), 2.0)
+    with threads_for(profile.objective.likelihood.elimination.pattern.nt):
+        return _ends(profile, drop, min(max(guess, 0.05), 2.0))
+
+
+def _ends(profile: SdProfile, drop: float, step: float) -> tuple[float, float]:
     top = _cross(profile, drop, _anchor(profile), step)
     if profile.estimate == 0.0:
         return 0.0, top

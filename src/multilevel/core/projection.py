@@ -55,7 +55,9 @@ def counts_rows(design: Design) -> bool:
 
 def n_observations(design: Design) -> float:
     """Rows, or the sum of their frequencies."""
-    return float(np.sum(design.weights)) if counts_rows(design) else float(design.n)
+    if design.weights is None or not counts_rows(design):
+        return float(design.n)
+    return float(design.weights.sum())
 
 
 def log_weights(design: Design) -> float:

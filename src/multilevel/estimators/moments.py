@@ -46,6 +46,7 @@ from ..fit.moments import MomentsCertainty, with_sigma2
 from ..numerics.newton import Progress
 from .base import Estimator, require_groups
 from .maximise import _estimates
+from .none import nothing_fits
 
 if TYPE_CHECKING:
     from ..model.model import Model
@@ -157,7 +158,7 @@ def _swamy(model: Model) -> _Solved:
     inverse = np.linalg.inv(_to_effects(model))
     fits = projector.fits
     if not fits.any():
-        fits = np.zeros_like(fits)
+        raise nothing_fits(design, coefficients)
     absorbed = [projector.coefficients(_values(design.fixed_columns[j], design.n))[0] for j in common.absorbed]
     u = np.stack(absorbed, axis=2) if absorbed else np.zeros((len(fits), coefficients.k, 0))
     h = np.stack(common.columns, axis=2) if common.columns else np.zeros((len(fits), coefficients.k, 0))

@@ -60,7 +60,7 @@ class NoPooling(Estimator):
         levels = coefficients_of(design.groups)
         projector = LevelProjector(levels, row_weights(design))
         if not projector.fits.any():
-            raise _nothing_fits(design, levels)
+            raise nothing_fits(design, levels)
         omega = projector.fits / projector.fits.sum()
         fit = separate_fit(design, levels, projector, omega)
         unfit = _unfit(design, levels, projector)
@@ -144,11 +144,11 @@ def _unfit(design: Design, levels: Coefficients, projector: LevelProjector) -> d
 def _unfit_warning(design: Design, unfit: Mapping[str, str]) -> tuple[IdentifiabilityWarning, ...]:
     if not unfit:
         return ()
-    first = next(iter(unfit.values()))
+    level, reason = next(iter(unfit.items()))
     return (
         IdentifiabilityWarning(
             f'{len(unfit)} of {len(design.groups[0].levels)} levels of "{printable(design.groups[0].label)}" cannot be '
-            f"fitted on their own: {listed(unfit)} ({first})",
+            f"fitted on their own: {listed(unfit)} ({printable(level)}: {reason})",
             code="W_UNFIT_GROUPS",
             hint="Their effects and predictions are NaN; partial pooling (reml) covers them.",
             levels=list(unfit),
@@ -156,7 +156,7 @@ def _unfit_warning(design: Design, unfit: Mapping[str, str]) -> tuple[Identifiab
     )
 
 
-def _nothing_fits(design: Design, levels: Coefficients) -> IdentifiabilityError:
+def nothing_fits(design: Design, levels: Coefficients) -> IdentifiabilityError:
     return IdentifiabilityError(
         f'no level of "{printable(design.groups[0].label)}" has the rows to determine its {levels.k} coefficients '
         f"({listed(levels.names)})",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from .formula import Expression, GroupTerm, Term, Terms
 
 MOST_TERMS = 5000
+MOST_JOINS = 20_000  # products looked at for one power: overlapping terms give few new ones and take as long
 
 
 class TooManyTerms(Exception):
@@ -97,11 +98,21 @@ def nesting(left: Sum, right: Sum) -> Sum:
 
 def power(base: Sum, exponent: int) -> Sum:
     """``(a + b + c)^2``: all interactions up to that degree."""
-    out = Sum()
+    out, latest = Sum(), base
     out.merge(base)
+    work = 0
     for _ in range(exponent - 1):
-        before = len(out.terms)
-        out = crossing(out, base)
-        if len(out.terms) == before:
+        fresh = Sum()
+        for left in latest.terms.values():
+            for right in base.terms.values():
+                work += 1
+                if work > MOST_JOINS:
+                    raise TooManyTerms
+                term = joined(left, right)
+                if len(term.factors) > len(left.factors) and frozenset(term.factors) not in out.terms:
+                    fresh.add(term)
+        if not fresh.terms:
             break
+        out.merge(fresh)
+        latest = fresh
     return out

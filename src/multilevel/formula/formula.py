@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -107,10 +108,13 @@ class Call(Expression):
         return f"{self.function}({', '.join(inside)})"
 
 
+_PLAIN = re.compile(r"[^\W\d][\w.]*")
+
+
 def quoted(name: str) -> str:
-    """A column name as a formula writes it: backquoted unless it is a plain identifier (dots allowed)."""
-    plain = name.replace(".", "_")
-    return name if plain.isidentifier() and not name.startswith(".") else "`" + name.replace("`", "``") + "`"
+    """A column name as a formula writes it: backquoted unless it reads as a plain name (letters, digits, _ and dots)."""
+    plain = _PLAIN.fullmatch(name) and name not in ("TRUE", "True", "FALSE", "False")
+    return name if plain else "`" + name.replace("`", "``") + "`"
 
 
 def bracketed(node: Expression, least: int) -> str:

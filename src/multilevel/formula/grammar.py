@@ -15,9 +15,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from math import isfinite
 
 from ..errors import FormulaColumnError, FormulaError, listed, nearest, printable
-from .algebra import Sum, TooManyTerms, crossing, interaction, nesting, power, single
+from .algebra import MOST_TERMS, Sum, TooManyTerms, crossing, interaction, nesting, power, single
 from .formula import (
     WRAPPERS,
     Binary,
@@ -48,7 +49,9 @@ RESPONSE_FUNCTIONS = (*FUNCTIONS, "cbind")
 LATER = ("s", "t2", "mo", "mm", "gr", "ar1", "rw1", "rw2", "car", "icar", "bym2", "known")
 SCALES = {"us": "unstructured", "cs": "compound_symmetry", "diag": "diagonal"}
 OPERATORS = {"*": (1, crossing), "/": (1, nesting), "%in%": (2, interaction), ":": (3, interaction)}
+RESERVED = ("TRUE", "True", "FALSE", "False")
 MOST_DEPTH = 100
+MOST_OPERATIONS = 250  # of one expression: its tree is at most that deep, and everything that walks it recurses
 MOST_POWER = 20
 
 
@@ -75,7 +78,11 @@ def parse(text: str, columns: Sequence[str] | None = None) -> Formula:
 
 @lru_cache(maxsize=256)
 def _parse(text: str) -> Formula:
-    return _Parser(text).formula()
+    parser = _Parser(text)
+    try:
+        return parser.formula()
+    except RecursionError:  # called from deep inside another recursion
+        raise parser.fault(parser.now.at, "the formula nests too deeply here (column names are flat)") from None
 
 
 def variables(formula: Formula) -> tuple[str, ...]:
@@ -127,6 +134,7 @@ class _Parser:
         self.text = text
         self.i = 0
         self.depth = 0
+        self.operations = 0
 
     # --- tokens ----------------------------------------------------------------------------------------------
     @property
@@ -135,6 +143,10 @@ class _Parser:
 
     def is_op(self, *values: str) -> bool:
         return self.now.kind == "operator" and self.now.value in values
+
+    def plain_name(self) -> bool:
+        """Whether a name stands here that is not in backquotes (those are columns, whatever they say)."""
+        return self.now.kind == "name" and self.text[self.now.at] != "`"
 
     def take(self) -> Token:
         token = self.now
@@ -163,6 +175,15 @@ class _Parser:
         if self.depth > MOST_DEPTH:
             raise self.fault(self.now.at, f"the formula nests deeper than {MOST_DEPTH} brackets (column names are flat)")
 
+    def operation(self) -> None:
+        self.operations += 1
+        if self.operations > MOST_OPERATIONS:
+            raise self.fault(
+                self.now.at,
+                f"one expression has more than {MOST_OPERATIONS} operations",
+                hint="Compute it as a column of the data first.",
+            )
+
     # --- formula ---------------------------------------------------------------------------------------------
     def formula(self) -> Formula:
         if self.is_op("~") or self.now.kind == "end":
@@ -175,10 +196,10 @@ class _Parser:
         self.take()
         try:
             right = self.sum(top=True)
-        except RecursionError:
-            raise self.fault(self.now.at, "the formula nests too deeply (column names are flat)") from None
         except TooManyTerms:
-            raise self.fault(self.now.at, "the formula expands to more than 5000 terms (columns and interactions)") from None
+            raise self.fault(
+                self.now.at, f"the formula expands to more than {MOST_TERMS} terms (columns and interactions)"
+            ) from None
         if self.now.kind != "end":
             raise self.unexpected("junk after a complete formula")
         formula = Formula(
@@ -198,14 +219,27 @@ class _Parser:
                     code="E_RESPONSE_IN_RHS",
                     hint="Remove that column from the right of ~.",
                 )
+        for group in formula.groups:
+            if isinstance(response, Name) and response.name in group.levels:
+                raise self.fault(
+                    group.at,
+                    f'the response "{printable(response.name)}" is a grouping column too',
+                    code="E_RESPONSE_IN_RHS",
+                    hint="Remove that group term.",
+                )
 
     def response(self) -> Response:
         expression = self.arithmetic(RESPONSE_FUNCTIONS)
+        if next(expression.names(), None) is None:
+            raise self.fault(expression.at, "the response names no column of the data")
         modifiers: list[tuple[str, Call]] = []
         if self.accept("|"):
             modifiers.append(self.modifier())
             while self.accept("+"):
+                at = self.now.at
                 modifiers.append(self.modifier())
+                if modifiers[-1][0] in (name for name, _ in modifiers[:-1]):
+                    raise self.fault(at, f"{modifiers[-1][0]}() stands twice: it takes one column")
         return Response(expression, tuple(modifiers))
 
     def modifier(self) -> tuple[str, Call]:
@@ -264,7 +298,8 @@ class _Parser:
         while self.is_op("^"):
             caret = self.take()
             token = self.take()
-            if token.kind != "number" or not token.value.isdigit() or not 1 <= int(token.value) <= MOST_POWER:
+            whole = token.kind == "number" and token.value.isdigit() and len(token.value) <= 3
+            if not whole or not 1 <= int(token.value) <= MOST_POWER:
                 raise self.fault(
                     caret.at,
                     f"^ between column terms takes a whole number from 1 to {MOST_POWER}",
@@ -295,6 +330,7 @@ class _Parser:
         if token.value in SCALES:
             return self.wrapped(token, top)
         self.take()
+        self.operations = 0
         if token.value == "offset":
             if not top:
                 raise self.fault(token.at, "an offset is a column of the whole model and cannot stand here")
@@ -342,7 +378,7 @@ class _Parser:
         if key.kind != "name" or key.value != "hom" or not self.accept("="):
             raise self.fault(key.at, "the only option of a covariance is hom=TRUE or hom=FALSE; columns stand left of |")
         value = self.take()
-        if value.value not in ("TRUE", "True", "FALSE", "False"):
+        if value.kind != "name" or value.value not in RESERVED:
             raise self.fault(value.at, "hom is TRUE or FALSE, not a column")
         return "hom", value.value.upper() == "TRUE"
 
@@ -414,9 +450,11 @@ class _Parser:
         keywords: list[tuple[str, Expression]] = []
         while not self.is_op(")"):
             following = self.tokens[self.i + 1] if self.i + 1 < len(self.tokens) else self.now
-            if self.now.kind == "name" and following.kind == "operator" and following.value == "=":
+            if self.plain_name() and following.kind == "operator" and following.value == "=":
                 key = self.take()
                 self.take()
+                if key.value in (k for k, _ in keywords):
+                    raise self.fault(key.at, f'the setting "{printable(key.value)}" stands twice; columns come first')
                 keywords.append((key.value, self.argument(name, known)))
             elif keywords:
                 raise self.unexpected("a column cannot follow a keyword argument")
@@ -436,11 +474,11 @@ class _Parser:
         if token.kind == "text":
             self.take()
             return Text(token.value, at=token.at)
-        if token.kind == "name" and token.value in ("TRUE", "True", "FALSE", "False"):
+        if self.plain_name() and token.value in RESERVED:
             self.take()
             return Number(float(token.value.upper() == "TRUE"), at=token.at)
         contrast = CONTRAST_NAMES.get(token.value, token.value)
-        if name == "C" and self.i > 1 and token.kind == "name" and contrast in CONTRASTS and self.text[token.at] != "`":
+        if name == "C" and self.i > 1 and self.plain_name() and contrast in CONTRASTS:
             before = self.tokens[self.i - 1]
             if before.value in (",", "="):
                 self.take()
@@ -475,6 +513,7 @@ class _Parser:
             if rank < least:
                 break
             token = self.take()
+            self.operation()
             right = self.arithmetic(known, rank if token.value == "^" else rank + 1)
             left = Binary(token.value, left, right, at=token.at)
         self.depth -= 1
@@ -493,7 +532,9 @@ class _Parser:
             return inside
         if token.kind == "number":
             self.take()
-            return Number(float(token.value), at=token.at)
+            if not isfinite(value := float(token.value)):
+                raise self.fault(token.at, f"the number {printable(token.value)} is too large for a column")
+            return Number(value, at=token.at)
         if token.kind == "name":
             self.take()
             if self.is_op("(") and self.text[token.at] != "`":

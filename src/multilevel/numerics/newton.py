@@ -2,7 +2,8 @@
 
 The objective is a smooth function of θ whose "positive" coordinates are square roots of variances: it is even in
 each of them, so a zero is always stationary and has to be judged by the score of the variance itself. Steps are
-taken in log θ (positive), logit θ (bounded) or θ (free). One driver serves every criterion that answers
+taken in log θ (positive), logit θ (bounded) or θ (free, and entries of a triangular factor: there the criterion is
+smooth through zero, and its Hessian includes the curvature of Λ ↦ ΛΛ'). One driver serves every criterion that answers
 
     evaluate(θ) -> state with .theta and .value        slope(state) -> gradient and a positive semidefinite Hessian
     zeroed(θ, j), tied(j), release(state, zeros) -> θ or None
@@ -20,6 +21,9 @@ import numpy as np
 
 MAX_LOG_STEP = 1.5
 NEGLIGIBLE = 1e-7  # share of a level's information below which a variance is tried at exactly zero
+AFFORDABLE = 0.25  # seconds for a Hessian by differences when steps converge slowly
+SMALL = 1e-2  # rise of the criterion accepted when a column is zeroed near the optimum: the rest is refitted
+FLAT = 1e-9  # eigenvalue of the scaled Hessian below which a direction counts as flat
 TOLERANCE = 1e-13  # Newton decrement g'H⁻¹g, in units of the criterion
 
 
@@ -29,11 +33,14 @@ class Objective(Protocol):
     kinds: Sequence[str]
     bounds: Sequence[tuple[float, float]]
     seconds: float  # rough time of one gradient
+    additive: np.ndarray  # positive coordinates that are stepped in plain
+    reach: np.ndarray  # how far a plain coordinate may move from zero at once
     weight: np.ndarray  # information a level holds about each coordinate: θ² weight is its share
 
     def evaluate(self, theta: np.ndarray) -> Any: ...
     def slope(self, state: Any) -> tuple[np.ndarray, np.ndarray]: ...
     def gradient(self, state: Any) -> np.ndarray: ...
+    def canonical(self, theta: np.ndarray) -> np.ndarray: ...
     def zeroed(self, theta: np.ndarray, j: int) -> np.ndarray: ...
     def tied(self, j: int) -> tuple[int, ...]: ...
     def release(self, state: Any, zeros: set[int]) -> np.ndarray | None: ...
@@ -49,7 +56,7 @@ class Progress:
     converged: bool = False
     definite: bool = True
     zeros: set[int] = field(default_factory=set)
-    message: str = ""
+    tried: set[tuple[int, int]] = field(default_factory=set)  # (coordinate, stage) already tried at zero
 
 
 class Stopped(Exception):
@@ -109,7 +116,7 @@ def _stretch(objective: Objective, theta: np.ndarray) -> np.ndarray:
     """dθ/dη of the working coordinates."""
     out = np.ones(len(theta))
     for j, kind in enumerate(objective.kinds):
-        if kind == "positive":
+        if kind == "positive" and not objective.additive[j]:
             out[j] = abs(theta[j])
         elif kind == "bounded":
             low, high = objective.bounds[j]
@@ -121,7 +128,7 @@ def _move(objective: Objective, theta: np.ndarray, free: np.ndarray, step: np.nd
     out = theta.copy()
     for j, s in zip(free, step, strict=True):
         kind = objective.kinds[j]
-        if kind == "positive":
+        if kind == "positive" and not objective.additive[j]:
             out[j] = theta[j] * np.exp(s)
         elif kind == "bounded":
             low, high = objective.bounds[j]
@@ -129,23 +136,28 @@ def _move(objective: Objective, theta: np.ndarray, free: np.ndarray, step: np.nd
             out[j] = low + (high - low) / (1.0 + np.exp(-t))
         else:
             out[j] = theta[j] + s
-    return out
+    return objective.canonical(out)
 
 
 def _solve(hessian: np.ndarray, gradient: np.ndarray, damping: float) -> np.ndarray:
     """Damped Newton step; directions the Hessian does not see are left alone by an eigenvalue floor."""
-    diagonal = np.sqrt(np.maximum(np.diag(hessian), 1e-300))
+    curved = np.abs(np.diag(hessian))
+    # a coordinate without curvature of its own gets no step (and no overflow)
+    diagonal = np.sqrt(np.where(curved > 1e-28 * max(float(np.max(curved)), 1e-250), curved, np.inf))
     scaled = hessian / np.outer(diagonal, diagonal)
     values, vectors = np.linalg.eigh(scaled)
-    values = np.maximum(values, 1e-10) + damping
-    return -(vectors @ ((vectors.T @ (gradient / diagonal)) / values)) / diagonal
+    part = vectors.T @ (gradient / diagonal)
+    # no curvature: a rotation of Λ that leaves ΛΛ' alone; stay there
+    step = np.where(np.abs(values) > FLAT, part / (np.maximum(np.abs(values), FLAT) + damping), 0.0)
+    return -(vectors @ step) / diagonal
 
 
 def _clip(objective: Objective, free: np.ndarray, step: np.ndarray, theta: np.ndarray) -> np.ndarray:
     """Shrink the whole step so that no coordinate moves too far."""
     ratio = 1.0
     for j, s in zip(free, step, strict=True):
-        limit = MAX_LOG_STEP if objective.kinds[j] != "free" else 2.0 + abs(theta[j])
+        plain = objective.kinds[j] == "free" or objective.additive[j]
+        limit = objective.reach[j] + 2.0 * abs(theta[j]) if plain else MAX_LOG_STEP
         ratio = max(ratio, abs(s) / limit)
     return step / ratio
 
@@ -159,7 +171,6 @@ def _newton(
     tolerance: float = TOLERANCE,
 ) -> Any:
     damping = 0.0
-    tried: set[tuple[int, bool]] = set()
     secants = Secants()
     while progress.iterations < maxiter:
         progress.iterations += 1
@@ -173,11 +184,14 @@ def _newton(
         h = hessian[np.ix_(free, free)] * np.outer(stretch, stretch)
         secants.notice(free, g)
         before = progress.decrement
-        if secants.slow:
+        if secants.slow_steps >= 2 and 2 * len(free) * objective.seconds < AFFORDABLE:
+            h = hessian_by_differences(objective, state, free)
+            state = objective.evaluate(state.theta)
+        elif secants.slow_steps:
             h = secants.updated(h)
         full = _solve(h, g, 0.0)
         progress.decrement = float(-g @ full)
-        secants.slow = progress.decrement > 0.1 * before
+        secants.slow_steps = secants.slow_steps + 1 if progress.decrement > 0.1 * before else 0
         progress.scaled_gradient = scaled_gradient(g, h)
         if tick is not None:
             tick(progress.iterations, state.value)
@@ -185,7 +199,7 @@ def _newton(
             progress.converged = True
             return state
         step = _clip(objective, free, full if damping == 0.0 else _solve(h, g, damping), state.theta)
-        snapped = _snap(objective, state, free, step, progress.zeros, tried)
+        snapped = _snap(objective, state, free, step, progress)
         if snapped is not None:
             state = snapped
             secants = Secants()
@@ -202,12 +216,13 @@ def _newton(
 def _distance(objective: Objective, start: np.ndarray, end: np.ndarray, free: np.ndarray) -> np.ndarray:
     """The step between two θ in the working coordinates."""
     out = end[free] - start[free]
-    for place, j in enumerate(free):
-        if objective.kinds[j] == "positive":
-            out[place] = np.log(end[j] / start[j])
-        elif objective.kinds[j] == "bounded":
-            low, high = objective.bounds[j]
-            out[place] = np.log((end[j] - low) / (high - end[j])) - np.log((start[j] - low) / (high - start[j]))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for place, j in enumerate(free):
+            if objective.kinds[j] == "positive" and not objective.additive[j]:
+                out[place] = np.log(end[j] / start[j])
+            elif objective.kinds[j] == "bounded":
+                low, high = objective.bounds[j]
+                out[place] = np.log((end[j] - low) / (high - end[j])) - np.log((start[j] - low) / (high - start[j]))
     return out
 
 
@@ -222,7 +237,7 @@ class Secants:
 
     def __init__(self) -> None:
         self.pairs: list[tuple[np.ndarray, np.ndarray]] = []
-        self.slow = False
+        self.slow_steps = 0
         self._free: np.ndarray | None = None
         self._gradient: np.ndarray | None = None
         self._step: np.ndarray | None = None
@@ -235,7 +250,8 @@ class Secants:
         if self._free is None or not np.array_equal(free, self._free):
             self.pairs = []
         elif self._step is not None and self._gradient is not None:
-            self.pairs = [*self.pairs, (self._step, gradient - self._gradient)][-self.MOST :]
+            if np.all(np.isfinite(self._step)):
+                self.pairs = [*self.pairs, (self._step, gradient - self._gradient)][-self.MOST :]
         self._free, self._gradient, self._step = free, gradient, None
 
     def updated(self, hessian: np.ndarray) -> np.ndarray:
@@ -268,23 +284,32 @@ def _line(
     return objective.evaluate(state.theta), damping, False
 
 
-def _snap(
-    objective: Objective, state: Any, free: np.ndarray, step: np.ndarray, zeros: set[int],
-    tried: set[tuple[int, bool]],
-) -> Any:
-    """A variance too small to matter and still shrinking becomes exactly zero; its score is judged at the end."""
+def _snap(objective: Objective, state: Any, free: np.ndarray, step: np.ndarray, progress: Progress) -> Any:
+    """A variance too small to matter becomes exactly zero; its score is judged at the end.
+
+    Early it has to be shrinking fast. Close to the optimum any column whose pivot hardly matters is tried: such
+    columns make the problem flat, and the search would wander among representations of one covariance.
+    """
+    close = progress.decrement < 1e-3
     for place, j in enumerate(free):
-        share = state.theta[j] ** 2 * objective.weight[j]
-        attempt = (int(j), share < NEGLIGIBLE)
-        if objective.kinds[j] != "positive" or attempt in tried or step[place] >= 0.0:
+        if objective.kinds[j] != "positive":
             continue
-        if share < NEGLIGIBLE or (share < 1e-3 and step[place] <= -1.4):
-            trial = objective.evaluate(objective.zeroed(state.theta, j))
-            tried.add(attempt)
-            if trial.value <= state.value + 1e-7 * (1.0 + abs(state.value)):
-                zeros.add(int(j))
-                return trial
-            objective.evaluate(state.theta)
+        share = state.theta[j] ** 2 * objective.weight[j]
+        stage = 0 if share < NEGLIGIBLE else 1 if close else 2
+        if share >= 1e-2 or (int(j), stage) in progress.tried:
+            continue
+        falling = step[place] < 0.0
+        strong = step[place] <= (-0.5 * state.theta[j] if objective.additive[j] else -1.4)
+        if not ((stage == 0 and falling) or (stage == 1 and objective.additive[j]) or strong):
+            continue
+        progress.tried.add((int(j), stage))
+        trial = objective.evaluate(objective.zeroed(state.theta, j))
+        if trial.value <= state.value + (SMALL if stage == 1 else 1e-7 * (1.0 + abs(state.value))):
+            progress.zeros.add(int(j))
+            # folding the column's remainder may have revived a later one
+            progress.zeros.intersection_update(np.flatnonzero(trial.theta == 0.0).tolist())
+            return trial
+        objective.evaluate(state.theta)
     return None
 
 
@@ -371,7 +396,9 @@ def hessian_by_differences(objective: Objective, state: Any, free: np.ndarray, s
     h = np.empty((len(free), len(free)))
     for i in range(len(free)):
         step = np.zeros(len(free))
-        step[i] = size if objective.kinds[free[i]] != "free" else size * max(1.0, abs(state.theta[free[i]]))
+        j = free[i]
+        plain = objective.kinds[j] == "free" or objective.additive[j]
+        step[i] = size * max(objective.reach[j], abs(state.theta[j])) if plain else size
         sides = []
         for sign in (1.0, -1.0):
             near = objective.evaluate(_move(objective, state.theta, free, sign * step))

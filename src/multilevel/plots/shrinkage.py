@@ -185,10 +185,11 @@ def _explain(ax: Axes, p: Pooling) -> None:
 
 def _quantity(fit: Fit, p: Pooling) -> str:
     """What the horizontal axis measures."""
-    response = safe(fit.model.design.response_name, 40)
-    if p.term == "Intercept" and len(fit.estimates.beta) == 1:
-        return f"{response}: mean of each {safe(p.group)}"
-    return f"{response}: {safe(p.term, 40)} of each {safe(p.group)}"
+    response, group = safe(fit.model.design.response_name, 40), safe(p.group)
+    if p.term != "Intercept":
+        return f"{response}: coefficient of {safe(p.term, 40)} in each {group}"
+    alone = len(fit.estimates.beta) == 1
+    return f"{response}: mean of each {group}" if alone else f"{response}: intercept of each {group}"
 
 
 MEMBER = shrinkage
