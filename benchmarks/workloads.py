@@ -52,6 +52,12 @@ class Workload:
         return f"{self.response} ~ {self.fixed} + {bars}"
 
     @property
+    def plain_formula(self) -> str:
+        """The same model for engines that take no products in a random term: their columns are in the data."""
+        text = self.formula.replace("a * b * c", "a + b + ab + c + ac + bc + abc")
+        return text.replace("a * b", "a + b + ab")
+
+    @property
     def groups(self) -> tuple[str, ...]:
         return tuple(group for _, group in self.random)
 
@@ -119,7 +125,8 @@ def factorial(factors: int, seed: int, subjects: int = 50, items: int = 20) -> p
     for codes, levels in ((s, subjects), (i, items)):
         root = np.tril(rng.normal(0.0, 0.25, (cells, cells))) + 0.4 * np.eye(cells)
         y += np.einsum("nk,nk->n", X, (rng.normal(size=(levels, cells)) @ root.T)[codes])
-    columns: dict[str, Any] = {"y": y, **dict(zip("abc", signs.T, strict=False))}
+    names = ("a", "b", "ab", "c", "ac", "bc", "abc")
+    columns: dict[str, Any] = {"y": y, **dict(zip(names, X.T[1:], strict=False))}
     return pd.DataFrame({**columns, "subj": _category(s, subjects), "item": _category(i, items)})
 
 

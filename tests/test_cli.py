@@ -113,7 +113,7 @@ def test_failures_are_one_line_with_their_status(arguments, status, words, tmp_p
     assert all(word in failed.stderr for word in words)
 
 
-BROKEN = "from multilevel import cli, model\nimport multilevel.model.model as m\ndef fit(*a, **k): {}\nm.Model.fit = fit\n"
+BROKEN = "from multilevel import cli\nimport multilevel.model.model as m\ndef fit(*a, **k): {}\nm.Model.fit = fit\n"
 BROKEN += "import sys; sys.exit(cli.main(sys.argv[1:]))"
 
 
@@ -126,7 +126,8 @@ def test_an_internal_failure_is_status_1_and_asks_for_a_report():
 
 
 def test_an_interrupt_is_status_130():
-    failed = process("fit", SCHOOLS, FORMULA, code=BROKEN.format("import os, signal; os.kill(os.getpid(), signal.SIGINT)"))
+    stop = BROKEN.format("import os, signal; os.kill(os.getpid(), signal.SIGINT)")
+    failed = process("fit", SCHOOLS, FORMULA, code=stop)
     assert failed.returncode == 130
     assert failed.stderr == "multilevel: error: interrupted\n"
 
@@ -150,8 +151,9 @@ def test_a_closed_pipe_is_no_failure(arguments):
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(
-        [sys.executable, "-m", "multilevel", *arguments], env=environment(), stdout=writer, stderr=subprocess.PIPE, timeout=120
-    )
+        [sys.executable, "-m", "multilevel", *arguments],
+        env=environment(), stdout=writer, stderr=subprocess.PIPE, timeout=120,
+    )  # fmt: skip
     os.close(writer)
     assert (done.returncode, done.stderr) == (0, b"")
 
@@ -397,7 +399,8 @@ def test_predict_targets(run, table, saved):
         status, out, _ = run("predict", saved, new, "--target", target, "--kind", "response", "--interval", "0.5")
         assert status == 0
         assert float(rows(out)[0]["lower"]) < 69.6 < float(rows(out)[0]["upper"])
-    assert list(rows(run("predict", saved, new, "--target", "reference", "--interval", "none")[1])[0]) == ["school", "estimate"]
+    points = run("predict", saved, new, "--target", "reference", "--interval", "none")[1]
+    assert list(rows(points)[0]) == ["school", "estimate"]
     assert run("predict", saved, new, "--target", "new_grp")[0] == 2
     assert run("predict", saved, new, "--interval", "wide")[0] == 2
     assert run("predict", saved, new, "--target", "new_group", "--target", "reference")[0] == 2

@@ -1,8 +1,8 @@
 """The documentation runs, links to what exists, and lists every code that the package can raise.
 
 A ``python`` block is executed, and its output compared with the ``text`` block that follows it. In a ``console``
-block every line after ``$ `` is a command; those of `multilevel` are run. Times and iteration counts are ignored, ``...``
-stands for anything. ``python tests/test_docs.py FILE …`` writes the outputs of today into the files.
+block every line after ``$ `` is a command of `multilevel` and is run. Times and iteration counts are ignored,
+``...`` stands for anything. ``python tests/test_docs.py FILE …`` writes the outputs of today into the files.
 """
 
 from __future__ import annotations
@@ -136,9 +136,9 @@ def codes_in_source() -> set[str]:
     """Every string of the package that is a code."""
     found = set()
     for file in (ROOT / "src/multilevel").rglob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and re.fullmatch(r"[EWN]_[A-Z_]+", node.value):
-                found.add(node.value)
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        texts = [n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+        found.update(text for text in texts if re.fullmatch(r"[EWN]_[A-Z_]+", text))
     return found
 
 

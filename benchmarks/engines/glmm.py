@@ -21,7 +21,8 @@ class Glmm(Engine):
     def _call(self, workload: Workload) -> Any:
         import glmm
 
-        return glmm.fit(workload.frame, workload.formula, reml=workload.reml, satterthwaite=False, wald_se="rx")
+        formula = workload.plain_formula
+        return glmm.fit(workload.frame, formula, reml=workload.reml, satterthwaite=False, wald_se="rx")
 
 
 ENGINE = Glmm()

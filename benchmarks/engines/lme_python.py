@@ -24,7 +24,7 @@ class LmePython(Engine):
         import lme_python
 
         workload, table = prepared
-        seconds, fit = timed(lambda: lme_python.lmer(workload.formula, table, reml=workload.reml))
+        seconds, fit = timed(lambda: lme_python.lmer(workload.plain_formula, table, reml=workload.reml))
         deviance = fit.reml_criterion if workload.reml else -2.0 * fit.log_likelihood
         sds = tuple(float(sd) for _, first, second, _, sd in fit.var_corr if first == second)
         return Outcome(seconds, float(deviance), sds)

@@ -17,7 +17,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import errors
@@ -27,11 +27,12 @@ if TYPE_CHECKING:
     from .fit.fit import Fit
     from .model.model import Model
 
+Run = Callable[[argparse.Namespace], int]
 DONE, INTERNAL, USAGE, DATA, NOT_CONVERGED, FILE, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 LONGEST = 600  # characters of a line on standard error
 FORMULA_STARTERS = ("=", "+", "-", "@", "\t", "\r")  # of a cell that a spreadsheet would execute
 FAILING = (errors.SingularFitWarning, errors.ConvergenceWarning)  # warnings that --strict turns into status 4
-EPILOG = "exit status: 0 done, 1 internal, 2 usage, 3 data or formula, 4 not converged or --strict, 5 file, 130 interrupted"
+EPILOG = "exit status: 0 done, 1 internal, 2 usage, 3 data or formula, 4 not converged or --strict, 5 file, 130 stopped"
 
 
 class UsageError(MultilevelError):
@@ -122,7 +123,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _command(commands: Any, name: str, run: Callable[[argparse.Namespace], int], summary: str) -> argparse.ArgumentParser:
+def _command(commands: Any, name: str, run: Run, summary: str) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = commands.add_parser(name, help=summary, description=summary, epilog=EPILOG)
     parser.set_defaults(run=run)
     parser.add_argument("--quiet", action="store_true", help="print no summary, and nothing about progress")
@@ -168,7 +169,7 @@ def _add_predict(commands: Any) -> None:
         "--target", metavar="T", action="append", default=[],
         help="conditional (default), new_group, reference or marginal; GROUP=T for one grouping factor",
     )  # fmt: skip
-    parser.add_argument("--kind", metavar="K", default="mean", help="mean (default), linear, or response: one observation")
+    parser.add_argument("--kind", metavar="K", default="mean", help="mean (default), linear, or response: one row")
     parser.add_argument("--interval", metavar="P", default="0.95", help="coverage of intervals (0.95), or none")
     parser.add_argument("--output", metavar="FILE", help="write to this file instead of standard output")
     _add_force(parser)
@@ -389,10 +390,8 @@ def _flush() -> None:
 
 def _discard_output() -> None:
     """Point standard output nowhere: the interpreter flushes it again when it ends."""
-    try:
+    with suppress(OSError, ValueError, AttributeError):  # no real stream
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (OSError, ValueError, AttributeError):  # no real stream
-        pass
 
 
 @contextmanager

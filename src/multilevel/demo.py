@@ -133,7 +133,8 @@ def _new_school(fit: Fit) -> list[str]:
         f"mean of a new school         {_interval(mean)}",
         f"one student of a new school  {_interval(student)}",
         "These intervals (95%) carry the uncertainty of the overall mean and of both standard deviations.",
-        f"Taking the estimates for true would give {centre - half:.2f} to {centre + half:.2f} for the school: too narrow.",
+        f"Taking the estimates for true would give {centre - half:.2f} to {centre + half:.2f}"
+        " for the school: too narrow.",
     ]
 
 
@@ -175,7 +176,8 @@ def _by_hand(fit: Fit) -> list[str]:
         *(f"{name:<24}{hand:>10.4f}{reml:>10.4f}" for name, hand, reml in rows),
         "Every school has fifty students, so the estimates agree. By hand, though:",
         "  - the standard error takes the overall mean and both sds for known; REML's does not;",
-        f"  - \"pulled {100 * weight:.1f}% toward the mean\" is read off the factor the wrong way round: it is {100 * (1 - weight):.1f}%;",
+        f'  - "pulled {100 * weight:.1f}% toward the mean" reads the factor the wrong way round:'
+        f" it is {100 * (1 - weight):.1f}%;",
         "  - a negative variance is replaced by 0.01; REML reports an exact zero, and says so;",
         "  - unequal schools need other formulas; here nothing changes.",
     ]

@@ -86,7 +86,7 @@ class Elimination:
     @property
     def seconds(self) -> float:
         """Rough time of one evaluation with gradient on one core."""
-        return 2e-4 + 2e-9 * self.operations
+        return 2e-4 + 5e-10 * self.operations
 
     def solve(self, lam: Sequence[np.ndarray]) -> Solution | None:
         """Factor at the factors' λ (in the order of `products.factors`); None when not positive definite."""

@@ -65,7 +65,7 @@ class ProbedObjective(GaussianObjective):
     def slope(self, state: State) -> tuple[np.ndarray, np.ndarray]:
         sums = [a + b for a, b in zip(self.traces(state), self.bias, strict=True)]
         slope = self.likelihood.slope(state, sums=sums)
-        return slope.gradient, slope.hessian
+        return slope.gradient, slope.hessian + self._bends(state, slope)
 
     def gradient(self, state: State) -> np.ndarray:
         return self.slope(state)[0]

@@ -29,11 +29,15 @@ class State:
 
 @dataclass(frozen=True)
 class Slope:
-    """Gradient of d and its average-information Hessian in θ; `b` is the gradient of −r² (for σ derivatives)."""
+    """Gradient of d and its average-information Hessian in θ.
+
+    `b` is the gradient of −r² (for σ derivatives); `scores` holds ½ ∂d/∂Λ in full by term, zeros included.
+    """
 
     gradient: np.ndarray
     hessian: np.ndarray
     b: np.ndarray
+    scores: tuple[np.ndarray, ...] = ()
 
 
 class Likelihood:
@@ -152,21 +156,18 @@ class Likelihood:
                 gradient[self.slices[t]] = 2.0 * (trace - quad / s2)
                 scores[t] = sums[f][part, part] - outer[part, part] / s2
         if not information:
-            return Slope(gradient, np.zeros((0, 0)), b)
+            return Slope(gradient, np.zeros((0, 0)), b, tuple(scores))
         hessian = self._information(state, u, ze, s2, sigma2 is None)
-        for t, scale in enumerate(self.scales):
-            if scale.triangular:
-                part = self.slices[t]
-                hessian[part, part] += self._bend(scale, state.theta[part], scores[t])
-        return Slope(gradient, hessian, b)
+        return Slope(gradient, hessian, b, tuple(scores))
 
-    def _bend(self, scale: Scale, theta: np.ndarray, score: np.ndarray) -> np.ndarray:
+    def bend(self, term: int, theta: np.ndarray, score: np.ndarray) -> np.ndarray:
         """2 tr(Λ̇_s' Q Λ̇_t), Q = ∂d/∂(ΛΛ') made positive: the curvature of Λ ↦ ΛΛ' itself.
 
         Zero at an interior optimum; at a singular one all there is along a vanishing column. From the gradient in
-        full, ∂d/∂Λ = 2 Q Λ.
+        full, ∂d/∂Λ = 2 Q Λ, at a Λ without zero columns.
         """
-        lam = scale.factor(theta)
+        scale = self.scales[term]
+        lam = scale.factor(theta[self.slices[term]])
         q = score @ np.linalg.pinv(lam, rcond=1e-13)
         values, vectors = np.linalg.eigh(0.5 * (q + q.T))
         q = (vectors * np.maximum(values, 0.0)) @ vectors.T

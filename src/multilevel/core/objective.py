@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..scales.base import Scale
-from .likelihood import Likelihood, State
+from .likelihood import Likelihood, Slope, State
 
 PROBE = 1e-6  # share of information at which the score of a zero variance is measured
 
@@ -67,7 +67,33 @@ class GaussianObjective:
 
     def slope(self, state: State) -> tuple[np.ndarray, np.ndarray]:
         slope = self.likelihood.slope(state)
-        return slope.gradient, slope.hessian
+        return slope.gradient, slope.hessian + self._bends(state, slope)
+
+    def _bends(self, state: State, slope: Slope) -> np.ndarray:
+        """Curvature of Λ ↦ ΛΛ' for the triangular terms; columns at zero are probed just off it."""
+        likelihood = self.likelihood
+        theta, scores = state.theta, slope.scores
+        if any(self._partly_zero(t, theta) for t in range(len(likelihood.scales))):
+            theta = theta.copy()
+            for j in np.flatnonzero((state.theta == 0.0) & (np.array(self.kinds) == "positive")):
+                theta[j] = np.sqrt(PROBE / self.weight[j])
+            near = self.evaluate(theta)
+            if near.solution is None:
+                return np.zeros_like(slope.hessian)
+            scores = likelihood.slope(near, sigma2=state.sigma2, information=False).scores
+        out = np.zeros_like(slope.hessian)
+        for t, (part, scale) in enumerate(zip(likelihood.slices, likelihood.scales, strict=True)):
+            if scale.triangular:
+                out[part, part] = likelihood.bend(t, theta, scores[t])
+        return out
+
+    def _partly_zero(self, term: int, theta: np.ndarray) -> bool:
+        """Whether a triangular term has a zero column beside others that are not."""
+        scale = self.likelihood.scales[term]
+        if not scale.triangular or scale.k == 1:
+            return False
+        diagonal = self._diagonal(scale, theta[self.likelihood.slices[term]])
+        return bool(np.any(diagonal == 0.0) and np.any(diagonal != 0.0))
 
     def gradient(self, state: State) -> np.ndarray:
         return self.likelihood.slope(state, information=False).gradient

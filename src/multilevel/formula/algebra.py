@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from .formula import Expression, GroupTerm, Term, Terms
 
 MOST_TERMS = 5000
-MOST_JOINS = 20_000  # products looked at for one power: overlapping terms give few new ones and take as long
+MOST_FACTORS = 50  # of one interaction
+MOST_JOINS = 20_000  # products of terms looked at in one formula: overlapping ones give few new terms and take as long
 
 
 class TooManyTerms(Exception):
-    """The expansion of a product exceeds `MOST_TERMS`."""
+    """The expansion of a product exceeds `MOST_TERMS`, or an interaction `MOST_FACTORS`."""
 
 
 @dataclass
@@ -63,7 +64,12 @@ def single(expression: Expression) -> Sum:
 
 def joined(left: Term, right: Term) -> Term:
     """The interaction of two terms; a factor counts once."""
-    return Term(left.factors + tuple(f for f in right.factors if f not in left.factors))
+    if len(left.factors) + len(right.factors) > 2 * MOST_FACTORS:
+        raise TooManyTerms
+    joint = Term(left.factors + tuple(f for f in right.factors if f not in left.factors))
+    if len(joint.factors) > MOST_FACTORS:
+        raise TooManyTerms
+    return joint
 
 
 def interaction(left: Sum, right: Sum) -> Sum:

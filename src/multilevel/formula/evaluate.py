@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import FormulaError, printable
 from ..transforms.base import Memory, Transform, bind, check_finite, transform
-from .formula import Binary, Call, Expression, Name, Number, Text, Unary
+from .formula import Binary, Call, Expression, Name, Number, Text, Unary, Word
 
 if TYPE_CHECKING:
     from .columns import Columns
@@ -105,7 +105,7 @@ def _spoken(expression: Expression) -> Expression:
 def _truth(value: Expression, default: Any) -> Expression:
     """1 and 0 as True and False where a setting is one or the other."""
     if isinstance(default, bool) and isinstance(value, Number) and value.value in (0, 1):
-        return Name(str(bool(value.value)))
+        return Word(str(bool(value.value)))
     return value
 
 

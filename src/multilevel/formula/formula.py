@@ -59,6 +59,16 @@ class Text(Expression):
 
 
 @dataclass(frozen=True)
+class Word(Expression):
+    """A truth value as outputs spell it, ``True`` in ``poly(x, 2, raw=True)``; the parser keeps these as 1 and 0."""
+
+    word: str
+
+    def __str__(self) -> str:
+        return self.word
+
+
+@dataclass(frozen=True)
 class Unary(Expression):
     operator: str
     operand: Expression
@@ -112,7 +122,7 @@ _PLAIN = re.compile(r"[^\W\d][\w.]*")
 
 
 def quoted(name: str) -> str:
-    """A column name as a formula writes it: backquoted unless it reads as a plain name (letters, digits, _ and dots)."""
+    """A column name as a formula writes it: backquoted unless it reads as a plain name (dots allowed)."""
     plain = _PLAIN.fullmatch(name) and name not in ("TRUE", "True", "FALSE", "False")
     return name if plain else "`" + name.replace("`", "``") + "`"
 

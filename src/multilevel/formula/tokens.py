@@ -35,7 +35,9 @@ def fault(text: str, at: int, message: str, *, code: str = "E_FORMULA_SYNTAX", h
     """An error that points at a character of the formula."""
     before, after = text[max(0, at - 40) : at], text[at : at + 40]
     shown = f"{printable(before)}▸{printable(after)}"
-    return FormulaError(f"{message} (character {at + 1} of the formula: {shown})", code=code, hint=hint, position=at, text=text[:200])
+    return FormulaError(
+        f"{message} (character {at + 1} of the formula: {shown})", code=code, hint=hint, position=at, text=text[:200]
+    )
 
 
 def tokens(text: str) -> list[Token]:
@@ -47,9 +49,13 @@ def tokens(text: str) -> list[Token]:
         At the first character that no formula can hold.
     """
     if not isinstance(text, str):
-        raise FormulaError(f"a formula is text, not {type(text).__name__}: write column names, such as 'y ~ x + (1 | g)'")
+        raise FormulaError(
+            f"a formula is text, not {type(text).__name__}: write column names, such as 'y ~ x + (1 | g)'"
+        )
     if len(text) > MOST_CHARACTERS:
-        raise FormulaError(f"the formula has {len(text)} characters; at most {MOST_CHARACTERS} are read (column names count)")
+        raise FormulaError(
+            f"the formula has {len(text)} characters; at most {MOST_CHARACTERS} are read (column names count)"
+        )
     found: list[Token] = []
     at = 0
     while at < len(text):

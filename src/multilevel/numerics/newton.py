@@ -23,6 +23,7 @@ MAX_LOG_STEP = 1.5
 NEGLIGIBLE = 1e-7  # share of a level's information below which a variance is tried at exactly zero
 AFFORDABLE = 0.25  # seconds for a Hessian by differences when steps converge slowly
 SMALL = 1e-2  # rise of the criterion accepted when a column is zeroed near the optimum: the rest is refitted
+LAST, EXPENSIVE = 1e-9, 0.01  # decrement after which an expensive search takes its last step; seconds of a gradient
 FLAT = 1e-9  # eigenvalue of the scaled Hessian below which a direction counts as flat
 TOLERANCE = 1e-13  # Newton decrement g'H⁻¹g, in units of the criterion
 
@@ -184,7 +185,7 @@ def _newton(
         h = hessian[np.ix_(free, free)] * np.outer(stretch, stretch)
         secants.notice(free, g)
         before = progress.decrement
-        if secants.slow_steps >= 2 and 2 * len(free) * objective.seconds < AFFORDABLE:
+        if _worth_differences(secants, 2 * len(free) * objective.seconds):
             h = hessian_by_differences(objective, state, free)
             state = objective.evaluate(state.theta)
         elif secants.slow_steps:
@@ -192,13 +193,21 @@ def _newton(
         full = _solve(h, g, 0.0)
         progress.decrement = float(-g @ full)
         secants.slow_steps = secants.slow_steps + 1 if progress.decrement > 0.1 * before else 0
+        secants.near += progress.decrement < 0.1
         progress.scaled_gradient = scaled_gradient(g, h)
         if tick is not None:
             tick(progress.iterations, state.value)
-        if progress.decrement < tolerance or (progress.decrement < 1e-9 and progress.decrement > 0.25 * before):
+        settled = progress.decrement < 1e-9 and progress.decrement > 0.25 * before
+        wandering = secants.near > 12 and progress.decrement < 1e-8  # rounding of the criterion is all that is left
+        if progress.decrement < tolerance or settled or wandering:
             progress.converged = True
             return state
         step = _clip(objective, free, full if damping == 0.0 else _solve(h, g, damping), state.theta)
+        if progress.decrement < LAST and objective.seconds > EXPENSIVE:
+            # the gradient is verified as small here; one more step only adds digits, and its gradient would cost more
+            last = objective.evaluate(_move(objective, state.theta, free, step))
+            progress.converged = True
+            return last if last.value <= state.value + 1e-9 * (1.0 + abs(state.value)) else objective.evaluate(state.theta)
         snapped = _snap(objective, state, free, step, progress)
         if snapped is not None:
             state = snapped
@@ -211,6 +220,11 @@ def _newton(
             return state
         secants.moved(_distance(objective, start, state.theta, free))
     return state
+
+
+def _worth_differences(secants: Secants, seconds: float) -> bool:
+    """Whether steps have been slow, or wandering near the end, for long enough to pay for an exact Hessian."""
+    return (secants.slow_steps >= 2 and seconds < AFFORDABLE) or (secants.near >= 6 and seconds < 40.0 * AFFORDABLE)
 
 
 def _distance(objective: Objective, start: np.ndarray, end: np.ndarray, free: np.ndarray) -> np.ndarray:
@@ -237,7 +251,8 @@ class Secants:
 
     def __init__(self) -> None:
         self.pairs: list[tuple[np.ndarray, np.ndarray]] = []
-        self.slow_steps = 0
+        self.slow_steps = 0  # in succession
+        self.near = 0  # iterations with a small decrement
         self._free: np.ndarray | None = None
         self._gradient: np.ndarray | None = None
         self._step: np.ndarray | None = None
@@ -331,7 +346,7 @@ def _polish(objective: Objective, state: Any, progress: Progress) -> Any:
     shows here as a negative eigenvalue and is left along it.
     """
     free = _free(objective, progress.zeros)
-    settled = progress.converged and progress.decrement < TOLERANCE
+    settled = progress.converged and (progress.decrement < TOLERANCE or objective.seconds > EXPENSIVE)
     if len(free) == 0 or 2 * len(free) * objective.seconds > (0.05 if settled else 2.0):
         return state
     for _ in range(6):

@@ -75,7 +75,8 @@ def _panel(ax: Axes, estimate: np.ndarray, lower: np.ndarray, upper: np.ndarray)
     ax.axvline(0.0, color=INK, linewidth=1.0, zorder=1)
     for clear, colour in ((False, GREY), (True, BLUE)):
         here = apart == clear
-        ax.hlines(rows[here], lower[here], upper[here], color=colour, linewidth=2.0 if few else 0.8, alpha=0.6, zorder=2)
+        width = 2.0 if few else 0.8
+        ax.hlines(rows[here], lower[here], upper[here], color=colour, linewidth=width, alpha=0.6, zorder=2)
         ax.scatter(estimate[here], rows[here], s=26 if few else 5, color=colour, linewidth=0, zorder=3)
 
 
