@@ -1,7 +1,9 @@
 """The formula language: what it accepts, what it prints back, and how it refuses."""
+# ruff: noqa: PT017
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -143,7 +145,8 @@ def test_precedence_of_arithmetic(inside: str, tree: object) -> None:
 
 
 def test_power_equals_repeated_crossing() -> None:
-    assert parse("y ~ (a + b + c + d)^3").fixed == parse("y ~ a*b*c*d - a:b:c:d").fixed
+    crossed = parse("y ~ a*b*c*d - a:b:c:d").fixed
+    assert set(parse("y ~ (a + b + c + d)^3").fixed.terms) == set(crossed.terms)  # R's order differs too
     assert parse("y ~ (a*b)^20") == parse("y ~ a*b")
 
 
@@ -152,7 +155,7 @@ def test_variables_in_order_of_appearance() -> None:
     assert variables(formula) == ("y", "w", "b", "f", "o", "x", "g", "h")
 
 
-# --- refusals ------------------------------------------------------------------------------------------------------
+# --- refusals -------------------------------------------------------------------------------------
 SYNTAX, FUNCTION, RESPONSE = "E_FORMULA_SYNTAX", "E_FORMULA_FUNCTION", "E_RESPONSE_IN_RHS"
 
 REFUSED = [  # formula, code, position of the offending character, words
@@ -264,9 +267,9 @@ def test_names_that_are_no_columns() -> None:
     assert isinstance(caught.value, FormulaError)
     assert isinstance(caught.value, DataError)
     assert (caught.value.code, caught.value.context["position"]) == ("E_UNKNOWN_COLUMN", 4)
-    with pytest.raises(FormulaColumnError, match='incmoe.*did you mean "income"'):
+    with pytest.raises(FormulaColumnError, match=r'incmoe.*did you mean "income"'):
         check_columns(parse("y ~ incmoe + (1|g)"), ("y", "income", "g"))
-    with pytest.raises(FormulaColumnError, match="unknown grouping column .*nope"):
+    with pytest.raises(FormulaColumnError, match=r"unknown grouping column .*nope"):
         check_columns(parse("y ~ x + (1|nope)"), COLUMNS)
     with pytest.raises(FormulaColumnError, match="no columns"):
         check_columns(parse("y ~ x"), ())
@@ -274,7 +277,7 @@ def test_names_that_are_no_columns() -> None:
     del nope
 
 
-# --- hostile text ----------------------------------------------------------------------------------------------------
+# --- hostile text ---------------------------------------------------------------------------------
 PAYLOADS = [  # from the project's list of bad inputs, X01–X20
     "I(__import__('os').system('touch CANARY'))",
     "open('CANARY','w')",
@@ -305,7 +308,7 @@ PAYLOADS = [  # from the project's list of bad inputs, X01–X20
 ]
 
 WATCH = """
-import os, sys
+import json, os, sys
 import multilevel as ml
 from multilevel.errors import FormulaError
 from multilevel.formula.grammar import parse
@@ -320,10 +323,11 @@ try:
     parse("y ~ nope", list(rows))
 except FormulaError:
     pass
+payloads = json.load(sys.stdin)
 seen = []
 sys.addaudithook(lambda event, arguments: seen.append((event, str(arguments)[:80])))
 modules = set(sys.modules)
-for payload in eval(sys.stdin.read()):
+for payload in payloads:
     try:
         parse("y ~ x + " + payload + " + (1|g)", list(rows))
     except FormulaError as error:
@@ -332,7 +336,8 @@ for payload in eval(sys.stdin.read()):
         assert len(str(error)) <= 400
     else:
         raise AssertionError("accepted: " + payload)
-bad = [e for e in seen if e[0] in ("open", "import", "exec", "compile") or e[0].startswith(("subprocess", "os.", "pty"))]
+named = ("open", "import", "exec", "compile")
+bad = [e for e in seen if e[0] in named or e[0].startswith(("subprocess", "os.", "pty"))]
 assert not bad, bad
 assert set(sys.modules) == modules
 assert not os.path.exists("CANARY")
@@ -342,7 +347,12 @@ print("clean")
 
 def test_nothing_in_a_formula_is_ever_run(tmp_path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", WATCH], input=repr(PAYLOADS), capture_output=True, text=True, cwd=tmp_path, timeout=120
+        [sys.executable, "-c", WATCH],
+        input=json.dumps(PAYLOADS),
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=120,
     )
     assert done.stdout.strip() == "clean", done.stderr
     assert list(tmp_path.iterdir()) == []
@@ -356,10 +366,12 @@ def test_a_payload_is_a_fine_column_name_in_backquotes(payload: str) -> None:
     assert parse(str(formula)) == formula
 
 
-# --- any text ---------------------------------------------------------------------------------------------------------
+# --- any text -------------------------------------------------------------------------------------
 FRAGMENTS = st.sampled_from(
-    ["y", "x", "g", "1", "0", "2", "~", "+", "-", "*", "/", ":", "^", "|", "||", "(", ")", ",", "=", "%in%", " ", "`a b`",
-     "log", "I", "C", "poly", "cs", "offset", "'t'", "weights", "Sum", "TRUE", ".5", "é", "\n", "\u202e", "\x00", "`", '"']
+    ["y", "x", "g",
+     "1", "0", "2", "~", "+", "-", "*", "/", ":", "^", "|", "||", "(", ")", ",", "=", "%in%", " ", "`a b`",
+     "log", "I",
+     "C", "poly", "cs", "offset", "'t'", "weights", "Sum", "TRUE", ".5", "é", "\n", "\u202e", "\x00", "`", '"']
 )  # fmt: skip
 LIMIT = 0.05
 
@@ -375,7 +387,7 @@ def judged(text: str) -> Formula | None:
         except FormulaError as error:
             result = None
             assert len(str(error)) <= 400
-            assert str(error).isprintable() or "\n" not in str(error)
+            assert str(error).isprintable()
         best = min(best, time.perf_counter() - clock)
         if best < LIMIT:
             break
@@ -392,7 +404,7 @@ def test_any_text_is_a_formula_or_a_formula_error(text: str) -> None:
             assert parse(str(formula)) == formula
 
 
-# --- generated formulas -------------------------------------------------------------------------------------------------
+# --- generated formulas ---------------------------------------------------------------------------
 names = st.one_of(
     st.sampled_from(["a", "b", "x1", "total.fruits", "größe", "True", "log", "Sum"]),
     st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=6),
@@ -426,11 +438,15 @@ terms = st.recursive(
 sums = st.tuples(st.sampled_from(["", "0 + ", "1 + ", "-1 + "]), terms).map("".join)
 levels = st.recursive(
     names,
-    lambda inner: st.tuples(inner, st.sampled_from(["/", ":", "*", " + "]), inner).map(lambda p: f"({p[0]}){p[1]}({p[2]})"),
+    lambda inner: st.tuples(inner, st.sampled_from(["/", ":", "*", " + "]), inner).map(
+        lambda p: f"({p[0]}){p[1]}({p[2]})"
+    ),
     max_leaves=4,
 )
 groups = st.one_of(
-    st.tuples(st.one_of(st.just("1"), sums), st.sampled_from(["|", "||"]), levels).map(lambda p: f"({p[0]} {p[1]} {p[2]})"),
+    st.tuples(st.one_of(st.just("1"), sums), st.sampled_from(["|", "||"]), levels).map(
+        lambda p: f"({p[0]} {p[1]} {p[2]})"
+    ),
     st.tuples(st.sampled_from(["us", "diag", "cs"]), sums, levels).map(lambda p: f"{p[0]}({p[1]} | {p[2]})"),
     st.tuples(sums, levels).map(lambda p: f"cs({p[0]} | {p[1]}, hom=TRUE)"),
 )

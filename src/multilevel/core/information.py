@@ -70,13 +70,7 @@ class Information:
         gradient = slope.gradient[self.free] * _stretch(self.objective, state.theta)[self.free]
         assert state.solution is not None
         by_sigma = [2.0 * self.likelihood.nu - 2.0 * state.solution.r2 / s2] if self.with_sigma else []
-        return np.concatenate([gradient, by_sigma, self.unscaled_beta_covariance().ravel()])
-
-    def unscaled_beta_covariance(self) -> np.ndarray:
-        """(X'V⁻¹X)⁻¹ σ⁻² at the last evaluated θ, internal columns."""
-        corner = self.likelihood.elimination.tail.R
-        root = np.linalg.inv(np.tril(corner)) if len(corner) else corner
-        return root.T @ root
+        return np.concatenate([gradient, by_sigma, unscaled_beta_covariance(self.likelihood).ravel()])
 
     @cached_property
     def _table(self) -> np.ndarray:
@@ -120,7 +114,7 @@ class Information:
             out[: len(self.free)] = self._table[:, self.n_psi :].reshape(-1, p, p)
         if self.with_sigma:
             self.restore()
-            out[-1] = 2.0 * self.unscaled_beta_covariance()
+            out[-1] = 2.0 * unscaled_beta_covariance(self.likelihood)
         return out
 
     def satterthwaite(self, variance: np.ndarray, slopes: np.ndarray) -> np.ndarray:
@@ -129,3 +123,10 @@ class Information:
         with np.errstate(divide="ignore", invalid="ignore"):
             df = 2.0 * variance**2 / spread
         return np.where(np.isfinite(df) & (spread > 0.0), df, np.inf)
+
+
+def unscaled_beta_covariance(likelihood: Likelihood) -> np.ndarray:
+    """Cov(β̂) / σ² = (X'V⁻¹X)⁻¹ / σ² at the last evaluated θ, internal columns."""
+    corner = likelihood.elimination.tail.R
+    root = np.linalg.inv(np.tril(corner)) if len(corner) else corner
+    return np.asarray(root.T @ root)

@@ -80,7 +80,7 @@ class Likelihood:
     def _moments(self, factor: FactorProducts) -> np.ndarray:
         """τ²/σ² of each coefficient as if it stood alone: E Σ (z'r)²/z'z = L σ² + τ² Σ z'z for OLS residuals r."""
         xy, p = self.products.xy, self.products.p
-        beta = np.linalg.lstsq(xy[:p, :p], xy[:p, p], rcond=None)[0] if p else np.zeros(0)
+        beta = np.linalg.solve(xy[:p, :p], xy[:p, p])
         rest = xy[p, p] - beta @ xy[:p, p]
         z = np.diagonal(factor.gram, axis1=1, axis2=2)
         score = factor.cross[:, :, p] - factor.cross[:, :, :p] @ beta

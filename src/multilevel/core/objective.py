@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 
 from ..scales.base import Scale
@@ -19,8 +21,6 @@ class GaussianObjective:
         self.bounds = [s.bounds() if s.k > 1 else (-1.0, 1.0) for s in likelihood.scales for _ in s.kinds()]
         self.weight = self._weights()
         self.additive = np.array([s.triangular for s in likelihood.scales for _ in s.kinds()], dtype=bool)
-        self.reach = self._reach()
-        self.seconds = likelihood.elimination.seconds
         self._term = [t for t, s in enumerate(likelihood.scales) for _ in s.kinds()]
 
     def _weights(self) -> np.ndarray:
@@ -35,7 +35,13 @@ class GaussianObjective:
                 out[self.likelihood.slices[t]] = np.einsum("jab,a->j", slopes**2, mean[first:last])
         return np.maximum(out * known if self.likelihood.known_sigma2 is None else out, 1e-300)
 
-    def _reach(self) -> np.ndarray:
+    @cached_property
+    def seconds(self) -> float:
+        """Rough time of one gradient."""
+        return self.likelihood.elimination.seconds
+
+    @cached_property
+    def reach(self) -> np.ndarray:
         """How far an entry of λ may move at once from zero: twice the value at which a level's data weigh as much."""
         out = np.ones(self.likelihood.n_theta)
         for t, scale in enumerate(self.likelihood.scales):

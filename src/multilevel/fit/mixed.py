@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.information import Information
+from ..core.information import Information, unscaled_beta_covariance
 from ..core.likelihood import Likelihood, State
 from ..core.profile import SdProfile, interval
 from .estimates import Certainty, Combination, Spread, correlation_pairs
@@ -29,15 +29,19 @@ class MixedCertainty(Certainty):
 
     def __init__(self, likelihood: Likelihood, state: State, zeros: set[int]) -> None:
         self.likelihood, self.state, self.zeros = likelihood, state, zeros
-        self.information = Information(likelihood, state, zeros)
         self.products = likelihood.products
         self.unit = self.products.y_shift.scale
+
+    @cached_property
+    def information(self) -> Information:
+        """Observed information of the variance parameters, made when first asked for."""
+        return Information(self.likelihood, self.state, self.zeros)
 
     # --- fixed effects ---------------------------------------------------------------------------------------
     @cached_property
     def _unscaled(self) -> np.ndarray:
-        self.information.restore()
-        return self.information.unscaled_beta_covariance()
+        self.likelihood.evaluate(self.state.theta)
+        return unscaled_beta_covariance(self.likelihood)
 
     def _external(self, matrix: np.ndarray) -> np.ndarray:
         to = self.products.to_beta

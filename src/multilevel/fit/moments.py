@@ -18,6 +18,7 @@ from ..core.likelihood import State
 from ..core.morris import extra_variance
 from .estimates import Certainty, Combination, Spread
 from .least_squares import chi_square_interval
+from ..core.information import unscaled_beta_covariance
 from .mixed import MixedCertainty
 
 
@@ -85,7 +86,7 @@ class MomentsCertainty(Certainty):
     @cached_property
     def _unscaled_beta(self) -> np.ndarray:
         self.mixed.information.restore()
-        return self.mixed.information.unscaled_beta_covariance()
+        return unscaled_beta_covariance(self.mixed.likelihood)
 
     def sd_intervals(self, level: float) -> tuple[list[list[tuple[float, float]]], tuple[float, float]]:
         """Of the terms from the restricted likelihood; of the residual one from its χ²."""

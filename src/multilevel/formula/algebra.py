@@ -102,8 +102,8 @@ def nesting(left: Sum, right: Sum) -> Sum:
     return out
 
 
-def power(base: Sum, exponent: int) -> Sum:
-    """``(a + b + c)^2``: all interactions up to that degree."""
+def power(base: Sum, exponent: int) -> tuple[Sum, int]:
+    """``(a + b + c)^2``: all interactions up to that degree, and how many products of terms that took."""
     out, latest = Sum(), base
     out.merge(base)
     work = 0
@@ -121,4 +121,4 @@ def power(base: Sum, exponent: int) -> Sum:
             break
         out.merge(fresh)
         latest = fresh
-    return out
+    return out, work

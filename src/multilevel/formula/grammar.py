@@ -250,9 +250,8 @@ class _Parser(Reader):
                 )
             if not base.plain:
                 raise self.fault(caret.at, "^ raises sums of columns, not an intercept, a group term or an offset")
-            raised = power(base, int(token.value))
-            self.expand(len(base.terms) * len(raised.terms))
-            base = raised
+            base, joins = power(base, int(token.value))
+            self.expand(joins)
         return base
 
     def atom(self, top: bool) -> Sum:

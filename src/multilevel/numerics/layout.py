@@ -131,11 +131,26 @@ def pair_positions(at, col, colptr, rows, ns, nt, sbase):
         w = at[level + 1] - at[level]
         total += w * (w + 1) // 2
     where = np.empty(total, np.int64)
+    # a table of places while it fits the cache; a search of the column beyond
+    tabled = (ns + nt) * ns <= 4_000_000
+    table = np.empty((ns, ns + nt) if tabled else (1, 1), np.int32)
+    if tabled:
+        for j in range(ns):
+            for e in range(colptr[j], colptr[j + 1]):
+                table[j, rows[e]] = e
     pair = 0
     for level in range(len(at) - 1):
         for s1 in range(at[level], at[level + 1]):
+            c1 = np.int64(col[s1])
+            base = sbase + (c1 - ns) * nt - ns
             for s2 in range(at[level], s1 + 1):
-                where[pair] = position(col[s1], col[s2], colptr, rows, ns, nt, sbase)
+                c2 = col[s2]
+                if c2 >= ns:
+                    where[pair] = base + c2
+                elif tabled:
+                    where[pair] = table[c2, c1]
+                else:
+                    where[pair] = position(c1, c2, colptr, rows, ns, nt, sbase)
                 pair += 1
     return where
 
