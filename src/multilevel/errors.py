@@ -24,6 +24,8 @@
         ├── CorruptFileError
         └── VersionError
 
+    FitInterrupted (KeyboardInterrupt)   Ctrl-C during a fit
+
     MultilevelWarning (UserWarning)
     ├── MissingDataWarning, DtypeWarning, ResponseWarning
     ├── RankDeficiencyWarning, IdentifiabilityWarning
@@ -35,6 +37,8 @@ Each carries a stable `.code`, a `.hint` (the remedy) and a `.context` (the valu
 
 from __future__ import annotations
 
+import os
+import sys
 import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
@@ -146,6 +150,12 @@ class ConvergenceError(MultilevelError):
         self.partial = partial
 
 
+class FitInterrupted(_Coded, KeyboardInterrupt):
+    """Ctrl-C during a fit; says how far it was. A KeyboardInterrupt: `except Exception` lets it pass."""
+
+    default_code = "E_INTERRUPTED"
+
+
 class UnseenLevelError(MultilevelError, ValueError):
     default_code = "E_UNSEEN_LEVEL"
 
@@ -218,15 +228,14 @@ class ConvergenceWarning(MultilevelWarning):
 
 def warn(warning: MultilevelWarning) -> MultilevelWarning:
     """Issue a warning at the caller outside this package, and return it so that a fit can keep it."""
-    warnings.warn(warning, stacklevel=2, skip_file_prefixes=_PACKAGE) if _SKIPS else warnings.warn(warning, stacklevel=4)
+    level, frame = 1, sys._getframe(0)
+    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        level, frame = level + 1, frame.f_back  # type: ignore[assignment]
+    warnings.warn(warning, stacklevel=level)
     return warning
 
 
-import os as _os  # noqa: E402
-import sys as _sys  # noqa: E402
-
-_SKIPS = _sys.version_info >= (3, 12)
-_PACKAGE = (_os.path.dirname(__file__),)
+_PACKAGE = os.path.dirname(__file__)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -30,7 +30,10 @@ class Information:
     """
 
     def __init__(self, likelihood: Likelihood, state: State, zeros: set[int]) -> None:
-        self.likelihood, self.state = likelihood, state
+        self.likelihood = likelihood
+        # the compiled search rounds differently from `evaluate`; differences divide that by a small step
+        likelihood.current = None
+        self.state = likelihood.evaluate(state.theta)
         self.objective = GaussianObjective(likelihood)
         self.objective.additive[:] = False  # log of the diagonal: its estimates are nearer to normal there
         self.free = _free(self.objective, zeros)

@@ -275,7 +275,7 @@ def _blocks(products, trail, inner, place):  # type: ignore[no-untyped-def]
         high.append(place[i])
         low.append(place[i])
     flat_place = np.concatenate(place)
-    for i, j, a, b, block in inner:
+    for _, _, a, b, block in inner:
         ka, kb = block.shape[1], block.shape[2]
         pa, pb = flat_place[a], flat_place[b]
         swap = pa < pb

@@ -66,7 +66,8 @@ class FixedSd(GaussianObjective):
         gradient = slope.gradient + (2.0 * self.likelihood.nu - 2.0 * ratio) * by_theta
         # b = -∂r²/∂θ: the mixed derivative over (θ, log σ) is 2b/σ², and 4 r²/σ² over log σ
         mixed = np.outer(2.0 * slope.b / state.sigma2, by_theta)
-        hessian = slope.hessian + self._bends(state, slope) + mixed + mixed.T + 4.0 * ratio * np.outer(by_theta, by_theta)
+        hessian = slope.hessian + self._bends(state, slope) + mixed + mixed.T
+        hessian += 4.0 * ratio * np.outer(by_theta, by_theta)
         return gradient, 0.5 * (hessian + hessian.T)
 
     def gradient(self, state: State) -> np.ndarray:

@@ -23,6 +23,8 @@ from .factors import Factor, factor_of, label, merged
 
 
 class Column(Protocol):
+    """What a column of any table answers."""
+
     @property
     def kind(self) -> str: ...
 

@@ -33,7 +33,7 @@ class Estimator(ABC):
     def estimate(self, model: Model) -> Estimates:
         """Estimate the model."""
 
-    def check(self, model: Model) -> None:
+    def check(self, model: Model) -> None:  # noqa: B027 - nothing to refuse is the ordinary case
         """Refuse a model that this estimator cannot serve (raises with the reason and what can)."""
 
     def fit(self, model: Model) -> Fit:
@@ -51,7 +51,7 @@ class Estimator(ABC):
             raise
         seconds = time.perf_counter() - clock
         noticed = fit_warnings(model, estimates)
-        for warning in noticed:
+        for warning in (*noticed, *estimates.warnings):
             warn(warning)
         return Fit(model, self, estimates, seconds, noticed)
 

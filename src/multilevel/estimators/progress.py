@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from ..errors import FitInterrupted
+
 PATIENCE = 1.0
 
 
@@ -14,11 +16,12 @@ PATIENCE = 1.0
 def ticker(title: str) -> Iterator[Callable[[int, float], None]]:
     """A callback (iteration, criterion) that shows one changing line once a fit takes longer than a second."""
     start = time.perf_counter()
-    shown = False
+    shown, last = False, 0
     terminal = sys.stderr is not None and sys.stderr.isatty()
 
     def tick(iteration: int, value: float) -> None:
-        nonlocal shown
+        nonlocal shown, last
+        last = iteration
         if terminal and time.perf_counter() - start > PATIENCE:
             shown = True
             sys.stderr.write(f"\r{title}: iteration {iteration}, criterion {value:.6f}  ")
@@ -26,6 +29,8 @@ def ticker(title: str) -> Iterator[Callable[[int, float], None]]:
 
     try:
         yield tick
+    except KeyboardInterrupt:
+        raise FitInterrupted(f"{title} was interrupted at iteration {last}; nothing was fitted", iteration=last) from None
     finally:
         if shown:
             sys.stderr.write("\r" + " " * 60 + "\r")

@@ -26,6 +26,7 @@ class Family(ABC):
             return self.links[0]
         if name not in self.links:
             raise SettingError(
-                f'link "{name}" is not available for this family', hint=nearest(name, self.links) or f"It has: {', '.join(self.links)}."
+                f'link "{name}" is not available for this family',
+                hint=nearest(name, self.links) or f"It has: {', '.join(self.links)}.",
             )
         return name

@@ -238,7 +238,7 @@ class MixedCertainty(Certainty):
         j = 0
         for t, scale in enumerate(self.likelihood.scales):
             for row in range(scale.k):
-                if self.profiles:
+                if self.profiles or sds[j] == 0.0:  # at zero there is no Wald interval
                     flat.append(self._profile(t, self.products.to_effects[t][row], half, float(errors[j])))
                 else:
                     flat.append(_log_wald(float(sds[j]), float(errors[j]), half))

@@ -42,6 +42,8 @@ class Name(Expression):
 
 @dataclass(frozen=True)
 class Number(Expression):
+    """A constant."""
+
     value: float
 
     def __str__(self) -> str:
@@ -70,6 +72,8 @@ class Word(Expression):
 
 @dataclass(frozen=True)
 class Unary(Expression):
+    """A sign."""
+
     operator: str
     operand: Expression
 

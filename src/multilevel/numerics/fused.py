@@ -489,7 +489,7 @@ def search(static, work, theta, maxiter, exact):
         for a in range(n):
             if positive[a]:
                 slope[a] *= trial[a]
-        if phase == FIRST or phase == NEWTON:
+        if phase in (FIRST, NEWTON):
             for a in range(n):
                 theta[a] = trial[a]
                 g[a] = slope[a]
@@ -526,7 +526,7 @@ def search(static, work, theta, maxiter, exact):
                         hessian[a, b] = v
                         hessian[b, a] = v
         good = True
-        if phase == CENTRE or phase == UP:
+        if phase in (CENTRE, UP):
             # between differences: set out for the next column, or for the first exact step with the kept gradient
             if phase == CENTRE:
                 good, move = newton_step(hessian, g)

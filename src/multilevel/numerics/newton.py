@@ -207,7 +207,8 @@ def _newton(
             # the gradient is verified as small here; one more step only adds digits, and its gradient would cost more
             last = objective.evaluate(_move(objective, state.theta, free, step))
             progress.converged = True
-            return last if last.value <= state.value + 1e-9 * (1.0 + abs(state.value)) else objective.evaluate(state.theta)
+            worse = not last.value <= state.value + 1e-9 * (1.0 + abs(state.value))
+            return objective.evaluate(state.theta) if worse else last
         snapped = _snap(objective, state, free, step, progress)
         if snapped is not None:
             state = snapped
@@ -264,9 +265,8 @@ class Secants:
         """The gradient at the end of the last step."""
         if self._free is None or not np.array_equal(free, self._free):
             self.pairs = []
-        elif self._step is not None and self._gradient is not None:
-            if np.all(np.isfinite(self._step)):
-                self.pairs = [*self.pairs, (self._step, gradient - self._gradient)][-self.MOST :]
+        elif self._step is not None and self._gradient is not None and np.all(np.isfinite(self._step)):
+            self.pairs = [*self.pairs, (self._step, gradient - self._gradient)][-self.MOST :]
         self._free, self._gradient, self._step = free, gradient, None
 
     def updated(self, hessian: np.ndarray) -> np.ndarray:

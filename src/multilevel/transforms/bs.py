@@ -21,6 +21,8 @@ from .base import Memory, Transform, refusal, whole
 
 
 class BSpline(Transform):
+    """B-splines."""
+
     settings = {  # noqa: RUF012
         "df": None,
         "knots": None,

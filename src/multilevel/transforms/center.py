@@ -13,6 +13,8 @@ from .base import Memory, Transform
 
 
 class Center(Transform):
+    """Subtract the mean."""
+
     def learn(self, x: np.ndarray, label: str, **settings: Any) -> Memory:
         return {"fields": [], "center": float(np.mean(x))}
 

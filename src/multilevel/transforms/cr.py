@@ -26,6 +26,8 @@ from .bs import bounds
 
 
 class CubicRegression(Transform):
+    """Natural cubic regression splines."""
+
     settings = {  # noqa: RUF012
         "df": None,
         "knots": None,

@@ -22,6 +22,8 @@ from .base import Memory, Transform, whole
 
 
 class Poly(Transform):
+    """Polynomials."""
+
     settings = {"degree": 1, "raw": False}  # noqa: RUF012
 
     def learn(self, x: np.ndarray, label: str, **settings: Any) -> Memory:

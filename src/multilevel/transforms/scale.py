@@ -18,6 +18,8 @@ from .base import Memory, Transform
 
 
 class Scale(Transform):
+    """Centre and divide by the standard deviation."""
+
     settings = {"center": True, "scale": True}  # noqa: RUF012  # a constant of the contract
 
     def learn(self, x: np.ndarray, label: str, **settings: Any) -> Memory:
