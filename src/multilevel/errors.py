@@ -71,7 +71,8 @@ class _Coded:
         self.context: Mapping[str, Any] = context
         self.message = message
         text = f"{message}. {hint}" if hint and not message.endswith((".", "?", "!")) else f"{message} {hint}".strip()
-        super().__init__(text if len(text) <= MESSAGE_LIMIT else text[: MESSAGE_LIMIT - 1] + "…")
+        short = text if len(text) <= MESSAGE_LIMIT else text[: MESSAGE_LIMIT - 1] + "…"
+        super().__init__(short)  # type: ignore[call-arg]  # the exception class comes next in the order
 
     def to_dict(self) -> dict[str, str]:
         """The JSON form: code, message, hint."""

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+import multilevel as ml
 from multilevel.core.likelihood import Likelihood
 from multilevel.errors import IdentifiabilityError
 from multilevel.fit.estimates import Combination
@@ -106,7 +107,8 @@ def test_is_the_limit_of_infinite_variances(data):
 
 
 def test_group_level_predictors_are_absorbed(data):
-    fit = Model("y ~ x + u + (1 | g)", data).fit("none")
+    with pytest.warns(ml.errors.RankDeficiencyWarning, match="u"):
+        fit = Model("y ~ x + u + (1 | g)", data).fit("none")
     assert np.isnan(fit.coefficients["u"])
     assert "W_ABSORBED" in [w.code for w in fit.warnings]
     np.testing.assert_allclose(fit.fitted_values, Model("y ~ x + (1 | g)", data).fit("none").fitted_values, rtol=1e-11)
@@ -128,7 +130,8 @@ def sparse():
 
 
 def test_levels_that_cannot_be_fitted(sparse):
-    fit = Model("y ~ x + (x | g)", sparse).fit("none")
+    with pytest.warns(ml.errors.IdentifiabilityWarning, match="2 of 6"):
+        fit = Model("y ~ x + (x | g)", sparse).fit("none")
     effects = fit.estimates.effects[0]
     assert np.isnan(effects).any(axis=1).tolist() == [True, True, False, False, False, False]
     unfit = fit.estimates.notes["unfit"]
@@ -205,7 +208,8 @@ def test_draws_match_the_covariances(data):
 def test_everything_prints(sparse):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        fit = Model("y ~ x + (x | g)", sparse).fit("none")
+        with pytest.warns(ml.errors.IdentifiabilityWarning):
+            fit = Model("y ~ x + (x | g)", sparse).fit("none")
         str(fit.summary())
         fit.to_json()
         fit.draws  # noqa: B018

@@ -237,7 +237,7 @@ def _chain_structs(leading, inner, first_node, n_chain):  # type: ignore[no-unty
             links.setdefault(i, []).append((a - first_node[i], b))
         elif j < n_chain:
             links.setdefault(j, []).append((b - first_node[j], a))
-    structs = []
+    structs: list[np.ndarray] = []
     for i in range(n_chain):
         n = int(first_node[i + 1] - first_node[i])
         pairs = links.get(i, [])

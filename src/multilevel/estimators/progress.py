@@ -30,7 +30,8 @@ def ticker(title: str) -> Iterator[Callable[[int, float], None]]:
     try:
         yield tick
     except KeyboardInterrupt:
-        raise FitInterrupted(f"{title} was interrupted at iteration {last}; nothing was fitted", iteration=last) from None
+        message = f"{title} was interrupted at iteration {last}; nothing was fitted"
+        raise FitInterrupted(message, iteration=last) from None
     finally:
         if shown:
             sys.stderr.write("\r" + " " * 60 + "\r")

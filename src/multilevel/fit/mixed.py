@@ -20,7 +20,7 @@ from ..core.likelihood import Likelihood, State
 from ..core.profile import SdProfile, interval
 from .estimates import Certainty, Combination, Spread, correlation_pairs
 
-PROFILE_SECONDS = 2.0  # profile intervals when they are expected to take less, Wald intervals on the log scale otherwise
+PROFILE_SECONDS = 2.0  # profile intervals when expected to take less, Wald intervals on the log scale otherwise
 BLOCK = 4_000_000  # numbers in one batch of right-hand sides
 
 
@@ -185,12 +185,13 @@ class MixedCertainty(Certainty):
         return np.concatenate(parts) if parts else np.zeros(0)
 
     def _correlations(self, state: State) -> np.ndarray:
-        parts = []
+        parts: list[float] = []
         for t, scale in enumerate(self.likelihood.scales):
             lam = self.products.to_effects[t] @ scale.factor(state.theta[self.likelihood.slices[t]])
             cov = lam @ lam.T
             sd = np.sqrt(np.diag(cov))
-            parts.extend(cov[i, j] / (sd[i] * sd[j]) if sd[i] * sd[j] > 0 else np.nan for i, j in correlation_pairs(scale.k))
+            for i, j in correlation_pairs(scale.k):
+                parts.append(float(cov[i, j] / (sd[i] * sd[j])) if sd[i] * sd[j] > 0 else np.nan)
         return np.array(parts)
 
     @cached_property

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from ..core.information import unscaled_beta_covariance
 from ..core.likelihood import State
 from ..core.morris import extra_variance
 from .estimates import Certainty, Combination, Spread
 from .least_squares import chi_square_interval
-from ..core.information import unscaled_beta_covariance
 from .mixed import MixedCertainty
 
 

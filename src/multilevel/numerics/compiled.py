@@ -32,7 +32,7 @@ def _announce(function: Callable[..., Any]) -> None:
         return
     _announced = True
     if not os.environ.get("MULTILEVEL_QUIET"):
-        print("multilevel: compiling its numerical kernels, once after installation (about 20 s) …", file=sys.stderr)
+        print("multilevel: compiling its numerical kernels, once after installation (about 25 s) …", file=sys.stderr)
 
 
 def kernel(signature: str | None = None, **options: Any) -> Callable[[Callable[..., Any]], Any]:
@@ -46,7 +46,8 @@ def kernel(signature: str | None = None, **options: Any) -> Callable[[Callable[.
     import numba
 
     def decorate(function: Callable[..., Any]) -> Any:
-        _announce(function)
+        if options.get("inline") != "always":  # those are compiled within their callers and never cached themselves
+            _announce(function)
         settings = {"cache": True, "error_model": "numpy", "nogil": True, **options}
         return numba.njit(signature, **settings)(function) if signature else numba.njit(**settings)(function)
 

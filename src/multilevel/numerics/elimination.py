@@ -50,7 +50,8 @@ def assemble_trailing(block, lam, begin, high, low, width, shift, target, diagon
     """S = Λ'(Z'Z)Λ + I and SX = Λ'Z'[X y] of the trailing factors.
 
     `block` holds the raw blocks of meeting trailing levels one after the other from `begin`; `high`, `low` are
-    their first scalars; `target` the position in S of every scalar of a block (-1 above the diagonal), `diagonal` those of its diagonal.
+    their first scalars; `target` the position in S of every scalar of a block (-1 above the diagonal), `diagonal`
+    those of the diagonal.
     `width`, `shift` give each scalar's number of coefficients and the offset of its λ in `lam`.
     """
     for e in range(len(S)):
@@ -86,7 +87,8 @@ def assemble_trailing(block, lam, begin, high, low, width, shift, target, diagon
 
 
 @kernel(
-    f"float64({M3}, {M3}, {M2}, {I8}, {I4}, {I4}, {I4}, {V}, {M2}, {I8}, int64, int64, int64, {M3}, {M2}, {M3}, {V}, {M2}, {M2})"
+    f"float64({M3}, {M3}, {M2}, {I8}, {I4}, {I4}, {I4}, {V}, {M2}, {I8}, int64, int64, int64, {M3}, {M2}, {M3}, "
+    f"{V}, {M2}, {M2})"
 )
 def eliminate_leading(A, B, T, at, col, width, shift, lam, lam1, where, ns, nt, sbase, L, W, WX, S, SX, XX):
     """Factor every leading level and subtract its part from the trailing matrix; returns Σ 2 log |L|, or NaN."""
@@ -284,7 +286,8 @@ def invert_sparse(colptr, rows, ns, nt, sbase, S, P, SX, PX, PXX, p):
 
 
 @kernel(
-    f"void({M3}, {M3}, {M2}, {I8}, {I4}, {I4}, {I4}, {I4}, {V}, {M2}, {I8}, int64, int64, int64, {M3}, {M2}, {M3}, {V}, {M2}, {M2}, int64, {M2}, {V}, {M3}, {M3})"
+    f"void({M3}, {M3}, {M2}, {I8}, {I4}, {I4}, {I4}, {I4}, {V}, {M2}, {I8}, int64, int64, int64, {M3}, {M2}, {M3}, "
+    f"{V}, {M2}, {M2}, int64, {M2}, {V}, {M3}, {M3})"
 )
 def invert_leading(
     A, B, T, at, col, width, shift, group, lam, lam1, where, ns, nt, sbase, L, W, WX, P, PX, PXX, p, G1, G, PL, PLX

@@ -496,6 +496,7 @@ def search(static, work, theta, maxiter, exact):
             value, sigma2, halvings = new, s2, 0
             iterations += 1
             if iterations > maxiter:
+                iterations -= 1
                 break
             information = information_at(static, work, lam, s2)
             for a in range(n):

@@ -31,12 +31,29 @@ TOLERANCE = 1e-13  # Newton decrement g'H⁻¹g, in units of the criterion
 class Objective(Protocol):
     """What the driver needs of a criterion."""
 
-    kinds: Sequence[str]
-    bounds: Sequence[tuple[float, float]]
-    seconds: float  # rough time of one gradient
-    additive: np.ndarray  # positive coordinates that are stepped in plain
-    reach: np.ndarray  # how far a plain coordinate may move from zero at once
-    weight: np.ndarray  # information a level holds about each coordinate: θ² weight is its share
+    @property
+    def kinds(self) -> Sequence[str]: ...
+    @property
+    def bounds(self) -> Sequence[tuple[float, float]]: ...
+    @property
+    def additive(self) -> np.ndarray:
+        """Positive coordinates that are stepped in plain, not on the log scale."""
+        ...
+
+    @property
+    def reach(self) -> np.ndarray:
+        """How far a plain coordinate may move from zero at once."""
+        ...
+
+    @property
+    def seconds(self) -> float:
+        """Rough time of one gradient."""
+        ...
+
+    @property
+    def weight(self) -> np.ndarray:
+        """Information a level holds about each coordinate: θ² weight is its share."""
+        ...
 
     def evaluate(self, theta: np.ndarray) -> Any: ...
     def slope(self, state: Any) -> tuple[np.ndarray, np.ndarray]: ...

@@ -92,7 +92,8 @@ def _targets(fit: Fit, target: str | Mapping[str, str]) -> dict[str, str]:
             raise SettingError(f'unknown target "{printable(value)}"', hint=hint)
     for label in chosen:
         if label not in labels:
-            raise SettingError(f'target names "{printable(label)}", which is no grouping factor', hint=nearest(label, labels))
+            message = f'target names "{printable(label)}", which is no grouping factor'
+            raise SettingError(message, hint=nearest(label, labels))
     return {label: str(chosen.get(label, "conditional")) for label in labels}
 
 
@@ -221,13 +222,14 @@ def simulate(fit: Fit, draws: int = 1, *, seed: int | None = None, target: str =
     (2, 1500)
     """
     if target not in ("new_group", "conditional"):
-        raise SettingError(f'simulate cannot use target="{printable(target)}"', hint='Use "new_group" or "conditional".')
+        message = f'simulate cannot use target="{printable(target)}"'
+        raise SettingError(message, hint='Use "new_group" or "conditional".')
     design, estimates = fit.model.design, fit.estimates
     rng = np.random.default_rng(seed)
     rows = Rows(design.n, design.fixed_columns, design.groups, design.offset, design.weights)
     targets = {label: "conditional" if target == "conditional" else "reference" for label in fit.model.groups}
     mean = _estimate(fit, rows, _combination(fit, rows, targets))
-    sd = design.known_se if estimates.sigma is None else np.full(design.n, estimates.sigma)
+    sd = np.full(design.n, estimates.sigma or 1.0) if design.known_se is None else design.known_se
     if design.weights is not None and design.weights_kind == "precision":
         sd = sd / np.sqrt(design.weights)
     out = np.empty((draws, design.n))

@@ -29,7 +29,10 @@ class CompoundSymmetry(Scale):
     def kinds(self) -> tuple[Kind, ...]:
         if self.k == 1:
             return ("positive",)
-        return ("positive", "positive") if self.hom else ("positive",) * self.k + ("bounded",)
+        if self.hom:
+            return ("positive", "positive")
+        sds: tuple[Kind, ...] = tuple("positive" for _ in range(self.k))
+        return (*sds, "bounded")
 
     def bounds(self) -> tuple[float, float]:
         return -1.0 / (self.k - 1), 1.0

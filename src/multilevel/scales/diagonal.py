@@ -20,7 +20,7 @@ class Diagonal(Scale):
     """Independent coefficients."""
 
     def kinds(self) -> tuple[Kind, ...]:
-        return ("positive",) * self.k
+        return tuple("positive" for _ in range(self.k))
 
     def start(self) -> np.ndarray:
         return np.ones(self.k)
