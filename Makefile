@@ -23,8 +23,9 @@ lint: $(VENV)/test.stamp  ## style and types
 format: $(VENV)/test.stamp  ## sort imports and apply the safe corrections of the linter
 	$(BIN)/ruff check --fix src tests examples
 
-calibration: $(VENV)/test.stamp  ## slow: coverage of intervals and unbiasedness by simulation
+calibration: $(VENV)/test.stamp  ## slow: coverage of intervals by simulation; writes docs/coverage.md
 	$(BIN)/python -m pytest -q -n $(WORKERS) -m slow
+	$(BIN)/python tests/calibration/intervals.py 1000
 
 bench: $(BENCH)/bench.stamp  ## speed and memory against other packages; writes benchmarks/results
 	$(BENCH)/bin/python benchmarks/run.py

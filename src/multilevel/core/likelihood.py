@@ -181,8 +181,7 @@ class Likelihood:
         explain almost everything.
         """
         assert state.solution is not None
-        diagonals = [np.diagonal(v) for v in state.lam]
-        regular = [bool(d.size and np.all(np.abs(d) > 1e-2)) for d in diagonals]
+        regular = [_regular(v) for v in state.lam]
         fitted: list[np.ndarray] = []
         if not all(regular):
             lam_u = [uu @ v.T for uu, v in zip(u, state.lam, strict=True)]
@@ -232,3 +231,12 @@ class Likelihood:
         p = self.products
         out = value - p.log_weights + 2.0 * self.nu * float(np.log(p.y_shift.scale))
         return out + (2.0 * p.log_det_x if self.reml else 0.0)
+
+
+def _regular(lam: np.ndarray) -> bool:
+    """Whether λ can be divided by: its diagonal says so for a triangle, its singular values otherwise."""
+    if lam.size == 0:
+        return False
+    if not np.triu(lam, 1).any():
+        return bool(np.min(np.abs(np.diagonal(lam))) > 1e-2)
+    return bool(np.linalg.svd(lam, compute_uv=False)[-1] > 1e-2)
