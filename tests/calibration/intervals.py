@@ -108,7 +108,7 @@ n rows (two numbers: unbalanced, alternating), residual sd 1. Fixed effects: t w
 Standard deviations: profile likelihood. Predictions: `known group` is `target="conditional"`, `new group` and
 `new observation` are `target="new_group"` with `kind="mean"` and `kind="response"`.
 
-Made by `make calibration` (`python tests/calibration/intervals.py {n}`).
+Made by `python tests/calibration/intervals.py {n}`; `make calibration` makes it anew with 1000.
 
 {table}
 

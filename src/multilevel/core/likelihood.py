@@ -82,13 +82,13 @@ class Likelihood:
         xy, p = self.products.xy, self.products.p
         beta = np.linalg.solve(xy[:p, :p], xy[:p, p])
         rest = xy[p, p] - beta @ xy[:p, p]
-        z = np.diagonal(factor.gram, axis1=1, axis2=2)
-        score = factor.cross[:, :, p] - factor.cross[:, :, :p] @ beta
+        from ..numerics.gram import between_levels
+
+        between, levels, total = between_levels(factor.gram, factor.cross, beta)
+        spare = max(self.products.n - factor.n_levels, 1.0)
         with np.errstate(divide="ignore", invalid="ignore"):
-            between = np.where(z > 0.0, score**2 / z, 0.0).sum(axis=0)
-            levels = (z > 0.0).sum(axis=0)
-            within = self.known_sigma2 or np.maximum(rest - between, 0.05 * rest) / max(self.products.n - len(z), 1.0)
-            ratio = (between - levels * within) / (within * z.sum(axis=0))
+            within = self.known_sigma2 or np.maximum(rest - between, 0.05 * rest) / spare
+            ratio = (between - levels * within) / (within * total)
         return np.nan_to_num(ratio, nan=1.0, posinf=1.0, neginf=0.0)
 
     def factors(self, theta: np.ndarray) -> list[np.ndarray]:

@@ -519,25 +519,37 @@ def forward_substitute(at, col, L, W, WX, colptr, rows, ns, S, SX, p, R, RX):
     """
     n_levels, k = L.shape[0], L.shape[1]
     q1 = n_levels * k
-    for s in range(R.shape[1]):
-        for level in range(n_levels):
-            for a in range(k):
-                v = R[level * k + a, s]
-                for t in range(a):
-                    v -= L[level, a, t] * R[level * k + t, s]
-                v /= L[level, a, a]
-                R[level * k + a, s] = v
-                for e in range(at[level], at[level + 1]):
-                    R[q1 + col[e], s] -= W[e, a] * v
-                for x in range(p):
-                    RX[x, s] -= WX[level, a, x] * v
-        for j in range(ns):
-            v = R[q1 + j, s] / S[colptr[j]]
-            R[q1 + j, s] = v
-            for e in range(colptr[j] + 1, colptr[j + 1]):
-                R[q1 + rows[e], s] -= S[e] * v
+    n = R.shape[1]
+    for level in range(n_levels):
+        o = level * k
+        for a in range(k):
+            for t in range(a):
+                v = L[level, a, t]
+                for s in range(n):
+                    R[o + a, s] -= v * R[o + t, s]
+            d = L[level, a, a]
+            for s in range(n):
+                R[o + a, s] /= d
+            for e in range(at[level], at[level + 1]):
+                v, c = W[e, a], q1 + col[e]
+                for s in range(n):
+                    R[c, s] -= v * R[o + a, s]
             for x in range(p):
-                RX[x, s] -= SX[j, x] * v
+                v = WX[level, a, x]
+                for s in range(n):
+                    RX[x, s] -= v * R[o + a, s]
+    for j in range(ns):
+        d = S[colptr[j]]
+        for s in range(n):
+            R[q1 + j, s] /= d
+        for e in range(colptr[j] + 1, colptr[j + 1]):
+            v, i = S[e], q1 + rows[e]
+            for s in range(n):
+                R[i, s] -= v * R[q1 + j, s]
+        for x in range(p):
+            v = SX[j, x]
+            for s in range(n):
+                RX[x, s] -= v * R[q1 + j, s]
 
 
 @kernel(f"void({I8}, {I4}, {M3}, {M2}, {M3}, {I8}, {I4}, int64, {V}, {M2}, int64, {M2}, {M2})")
@@ -571,35 +583,41 @@ def gram_multiply(A, B, T, at, col, block, begin, high, low, width, border, C, o
     n_levels, k = A.shape[0], A.shape[1]
     m = B.shape[2]
     q1 = n_levels * k
-    out[:] = 0.0
-    outx[:] = 0.0
-    for s in range(C.shape[1]):
-        for level in range(n_levels):
-            o = level * k
-            for a in range(k):
-                c = C[o + a, s]
-                v = 0.0
-                for b in range(k):
-                    v += A[level, a, b] * C[o + b, s]
-                for e in range(at[level], at[level + 1]):
-                    t = T[e, a]
-                    v += t * C[q1 + col[e], s]
-                    out[q1 + col[e], s] += t * c
-                out[o + a, s] += v
-                if c != 0.0:
-                    for x in range(m):
-                        outx[x, s] += B[level, a, x] * c
-        for e in range(len(high)):
-            r, c0 = high[e], low[e]
-            kr, kc, at0 = width[r], width[c0], begin[e]
-            for a in range(kr):
-                for b in range(kc):
-                    v = block[at0 + a * kc + b]
+    n = C.shape[1]  # right-hand sides stay innermost: a level's rows of C and out are in cache together
+    for i in range(out.shape[0]):
+        for s in range(n):
+            out[i, s] = 0.0
+    for x in range(m):
+        for s in range(n):
+            outx[x, s] = 0.0
+    for level in range(n_levels):
+        o = level * k
+        for a in range(k):
+            for b in range(k):
+                v = A[level, a, b]
+                for s in range(n):
+                    out[o + a, s] += v * C[o + b, s]
+            for e in range(at[level], at[level + 1]):
+                t, c = T[e, a], q1 + col[e]
+                for s in range(n):
+                    out[o + a, s] += t * C[c, s]
+                    out[c, s] += t * C[o + a, s]
+            for x in range(m):
+                v = B[level, a, x]
+                for s in range(n):
+                    outx[x, s] += v * C[o + a, s]
+    for e in range(len(high)):
+        r, c0 = high[e], low[e]
+        kr, kc, at0 = width[r], width[c0], begin[e]
+        for a in range(kr):
+            for b in range(kc):
+                v = block[at0 + a * kc + b]
+                for s in range(n):
                     out[q1 + r + a, s] += v * C[q1 + c0 + b, s]
                     if r != c0:
                         out[q1 + c0 + b, s] += v * C[q1 + r + a, s]
-        for r in range(border.shape[0]):
-            c = C[q1 + r, s]
-            if c != 0.0:
-                for x in range(m):
-                    outx[x, s] += border[r, x] * c
+    for r in range(border.shape[0]):
+        for x in range(m):
+            v = border[r, x]
+            for s in range(n):
+                outx[x, s] += v * C[q1 + r, s]

@@ -436,6 +436,7 @@ def limited(positive, weight, theta, step):
 
 # phases of the search: what the evaluation just made was for
 FIRST, NEWTON, UP, DOWN, CENTRE, CHORD, FINAL = 0, 1, 2, 3, 4, 5, 6
+KEEP, LAST = 1e-2, 1e-9  # decrements below which the information is kept, and after which the last step is taken
 CLOSE = 1e-5  # decrement from which exact Newton steps take over
 DIFFERENCE = 1e-4
 
@@ -498,15 +499,16 @@ def search(static, work, theta, maxiter, exact):
             if iterations > maxiter:
                 iterations -= 1
                 break
-            information = information_at(static, work, lam, s2)
-            for a in range(n):
-                for b in range(n):
-                    v = information[a, b]
-                    if positive[a]:
-                        v *= theta[a]
-                    if positive[b]:
-                        v *= theta[b]
-                    hessian[a, b] = v
+            if exact or decrement > KEEP:  # many levels: the information hardly moves over the last steps
+                information = information_at(static, work, lam, s2)
+                for a in range(n):
+                    for b in range(n):
+                        v = information[a, b]
+                        if positive[a]:
+                            v *= theta[a]
+                        if positive[b]:
+                            v *= theta[b]
+                        hessian[a, b] = v
         elif phase == UP:
             for a in range(n):
                 up[a] = slope[a]
@@ -573,13 +575,18 @@ def search(static, work, theta, maxiter, exact):
                 step[a] = move[a]
             trial = moved(positive, theta, step)
             continue
-        if not exact and (after < 1e-15 or (decrement < 1e-9 and after > 0.25 * decrement)):
+        if not exact and after < LAST:
+            # small enough to stop; one more step without a gradient only adds digits
             scaled = 0.0
             for a in range(n):
                 scaled = max(scaled, abs(g[a]) / np.sqrt(max(hessian[a, a], 1e-12)))
             decrement = after
             status = INTERIOR
-            break
+            phase = FINAL
+            trial = moved(positive, theta, move)
+            for a in range(n):
+                theta[a] = trial[a]
+            continue
         decrement = after
         for a in range(n):
             step[a] = move[a]

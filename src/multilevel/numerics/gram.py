@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from .compiled import kernel
 
 
@@ -47,3 +49,22 @@ def mirror(gram):
         for a in range(k):
             for b in range(a):
                 gram[level, b, a] = gram[level, a, b]
+
+
+@kernel("UniTuple(float64[::1], 3)(float64[:, :, ::1], float64[:, :, ::1], float64[::1])")
+def between_levels(gram, cross, beta):
+    """Σ (z'r)²/z'z, the number of levels with z'z > 0, and Σ z'z, for each coefficient; r = y − Xβ."""
+    n_levels, k = gram.shape[0], gram.shape[1]
+    p = len(beta)
+    between, levels, total = np.zeros(k), np.zeros(k), np.zeros(k)
+    for level in range(n_levels):
+        for a in range(k):
+            z = gram[level, a, a]
+            if z > 0.0:
+                score = cross[level, a, p]
+                for x in range(p):
+                    score -= cross[level, a, x] * beta[x]
+                between[a] += score * score / z
+                levels[a] += 1.0
+                total[a] += z
+    return between, levels, total
