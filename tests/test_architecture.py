@@ -254,7 +254,7 @@ def test_public_names_are_sorted_and_exist() -> None:
 
 
 # --- folders of members ------------------------------------------------------------------------------------------
-FOLDERS = ("scales", "families", "estimators", "structures", "transforms")
+FOLDERS = ("scales", "families", "estimators", "transforms")
 
 
 @pytest.mark.parametrize(("place", "name"), [(f, m) for f in FOLDERS for m in members(f)])

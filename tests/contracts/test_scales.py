@@ -154,14 +154,15 @@ def test_tied_parameters_are_other_parameters(scale: Scale) -> None:
 def test_release_only_downhill(scale: Scale) -> None:
     n = len(scale.kinds())
     zeros = positives(scale)
+    flat = np.zeros(n)
     weight = np.full(n, 10.0)
-    assert scale.release(np.full(n, 0.0), weight, zeros) is None
+    assert scale.release(flat, np.zeros(n), weight, zeros) is None
     uphill = np.zeros(n)
     uphill[zeros] = 1.0
-    assert scale.release(uphill, weight, zeros) is None
+    assert scale.release(flat, uphill, weight, zeros) is None
     downhill = uphill.copy()
     downhill[zeros[-1]] = -1.0
-    direction = scale.release(downhill, weight, zeros)
+    direction = scale.release(flat, downhill, weight, zeros)
     assert direction is not None
     assert np.isfinite(direction).all()
     assert direction[zeros[-1]] > 0.0
@@ -173,12 +174,12 @@ def test_unstructured_releases_along_a_correlation() -> None:
     scale = member("scales", "unstructured")(2)
     rows, cols = scale.entries()
     score = np.where(rows == cols, 0.5, -1.0)
-    direction = scale.release(score, np.ones(3), [0, 2])
+    direction = scale.release(np.zeros(3), score, np.ones(3), [0, 2])
     assert direction is not None
     lam = scale.factor(direction)
     matrix = np.array([[0.5, -1.0], [-1.0, 0.5]])
     assert np.trace(matrix @ lam @ lam.T) < 0.0
-    assert scale.release(np.where(rows == cols, 0.5, -0.4), np.ones(3), [0, 2]) is None
+    assert scale.release(np.zeros(3), np.where(rows == cols, 0.5, -0.4), np.ones(3), [0, 2]) is None
 
 
 def test_unstructured_semidefinite_covariances() -> None:

@@ -80,7 +80,7 @@ def dense_value(d: Design, lam: list[np.ndarray], reml: bool) -> tuple[float, np
 
 def simulate(d: Design, seed: int, sd: float = 1.0) -> Design:
     """The same design with a response from a model with these groups."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng([seed, 12345])  # not the stream of the columns: their noise would be the same numbers
     y = 3.0 + rng.standard_normal(d.n)
     for g in d.groups:
         for c in g.columns:
@@ -156,7 +156,8 @@ def cases() -> dict[str, Design]:
     add("crossed with slopes", n, [None, x[0]], [group("a", a, [None, x[0]]), group("b", b, [None, x[1]])])
     add(
         "nested and crossed", n, [None, x[0], x[1]],
-        [group("a", fine, [None, x[0]]), group("b", middle, [None]), group("d", b, [None, x[1]]), group("e", c, [None])],
+        [group("a", fine, [None, x[0]]), group("b", middle, [None]), group("d", b, [None, x[1]]),
+         group("e", c, [None])],
     )  # fmt: skip
     add(
         "weights",
@@ -172,6 +173,7 @@ def cases() -> dict[str, Design]:
     y = numbers(120, 7)
     add(
         "sparse crossed with slopes", 120, [None, y[0]],
-        [group("s0", sparse[0] % 30, [None, y[0]]), group("s1", sparse[1] % 20, [None, y[1]]), group("s2", sparse[2], [None])],
+        [group("s0", sparse[0] % 30, [None, y[0]]), group("s1", sparse[1] % 20, [None, y[1]]),
+         group("s2", sparse[2], [None])],
     )  # fmt: skip
     return out

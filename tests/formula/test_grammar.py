@@ -4,14 +4,17 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import multilevel
 from multilevel.errors import DataError, FormulaColumnError, FormulaError
 from multilevel.formula.formula import Binary, Call, Formula, GroupTerm, Name, Number, Term, Terms, Text, Unary
 from multilevel.formula.grammar import FUNCTIONS, check_columns, parse, variables
@@ -29,6 +32,8 @@ CANONICAL = {
     "y ~ -1 + x": "y ~ 0 + x",
     "y ~ x - 1 - 1": "y ~ 0 + x",
     "y ~ x - 0": "y ~ 1 + x",
+    "y ~ x + -1": "y ~ 0 + x",
+    "y ~ a*b + -a": "y ~ 1 + b + a:b",
     "y ~ 1 - 1 + x": "y ~ 0 + x",
     "y ~ (1 | g) - 1": "y ~ 0 + (1 | g)",
     # operators, as Wilkinson & Rogers and R have them
@@ -65,8 +70,16 @@ CANONICAL = {
     "y ~ (1 | (a + b):c)": "y ~ 1 + (1 | a:c) + (1 | b:c)",
     "y ~ (x || a/b)": "y ~ 1 + (1 + x || a) + (1 + x || a:b)",
     "y ~ (1 | g) + (1 | g)": "y ~ 1 + (1 | g)",
+    "y ~ (1 | a:b) + (1 | b:a)": "y ~ 1 + (1 | a:b)",
+    "y ~ (x + z | g) + (z + x | g)": "y ~ 1 + (1 + x + z | g)",
+    "y ~ (x*z | g) + (z + x + z:x | g)": "y ~ 1 + (1 + x + z + x:z | g)",
+    "y ~ (1 | a/b) + (1 | a)": "y ~ 1 + (1 | a) + (1 | a:b)",
+    "y ~ (x | g) + (x || g)": "y ~ 1 + (1 + x | g) + (1 + x || g)",
     "y ~ us(x | g)": "y ~ 1 + (1 + x | g)",
     "y ~ diag(x | g)": "y ~ 1 + (1 + x || g)",
+    "y ~ diag(x || g)": "y ~ 1 + (1 + x || g)",
+    "y ~ us(x | g, hom=FALSE)": "y ~ 1 + (1 + x | g)",
+    "y ~ diag(x | g, hom=FALSE)": "y ~ 1 + (1 + x || g)",
     "y ~ cs(0 + f | g)": "y ~ 1 + cs(0 + f | g)",
     "y ~ cs(0 + f | g, hom=TRUE)": "y ~ 1 + cs(0 + f | g, hom=True)",
     "y ~ cs(0 + f | g, hom=False)": "y ~ 1 + cs(0 + f | g, hom=False)",
@@ -76,6 +89,10 @@ CANONICAL = {
     "k/n ~ x": "k / n ~ 1 + x",
     "y | weights(w) ~ x": "y | weights(w) ~ 1 + x",
     "y | resp_se(s) + weights(w) ~ x": "y | se(s) + weights(w) ~ 1 + x",
+    "y | se(s, sigma=FALSE) ~ x": "y | se(s, sigma=0) ~ 1 + x",
+    "k | trials(10) ~ x": "k | trials(10) ~ 1 + x",
+    "y | trunc(lb=0, ub=u) ~ x": "y | trunc(lb=0, ub=u) ~ 1 + x",
+    "y | cens(c, y2) + rate(d) ~ x": "y | cens(c, y2) + rate(d) ~ 1 + x",
     # functions
     "y ~ offset(log(n)) + x": "y ~ 1 + x + offset(log(n))",
     "y ~ poly(x,2,raw=TRUE)": "y ~ 1 + poly(x, 2, raw=1)",
@@ -171,7 +188,8 @@ REFUSED = [  # formula, code, position of the offending character, words
     ("y ~ x ~ z", SYNTAX, 6, "junk"),
     ("y ~ x)", SYNTAX, 5, "junk"),
     ("y ~ (x", SYNTAX, 6, "opened at character 5"),
-    ("y ~ 1 | g", SYNTAX, 6, "junk"),
+    ("y ~ 1 | g", SYNTAX, 6, "outside brackets"),
+    ("y ~ x || g", SYNTAX, 6, "(x | g)"),
     ("y ~ (1|g", SYNTAX, 8, "close the group term"),
     ("y ~ (1|)", SYNTAX, 7, "grouping column"),
     ("y ~ (|g)", SYNTAX, 5, "column"),
@@ -179,7 +197,9 @@ REFUSED = [  # formula, code, position of the offending character, words
     ("y ~ ((1|g))", SYNTAX, 5, "stands alone"),
     ("y ~ (1|g)*x", SYNTAX, 9, "joins column terms"),
     ("y ~ (1|g)^2", SYNTAX, 9, "group term"),
-    ("y ~ x - (1|g)", SYNTAX, None, "taken away"),
+    ("y ~ x - (1|g)", SYNTAX, 8, "taken away"),
+    ("y ~ x - offset(z)", SYNTAX, 8, "taken away"),
+    ("y ~ x - - z", SYNTAX, 8, "unexpected"),
     ("y ~ (offset(x)|g)", SYNTAX, 5, "offset"),
     ("y ~ (1|log(g))", FUNCTION, 7, "grouping column"),
     ("y ~ (1|2)", SYNTAX, 7, "grouping column"),
@@ -204,13 +224,22 @@ REFUSED = [  # formula, code, position of the offending character, words
     ("y ~ x$z", SYNTAX, 5, "unexpected"),
     ("y ~ x[1]", SYNTAX, 5, "unexpected"),
     ("y ~ x; z", SYNTAX, 5, "unexpected"),
-    ("y ~ .", SYNTAX, 4, "unexpected"),
+    ("y ~ .", SYNTAX, 4, "all other columns"),
+    ("y ~  . + x", SYNTAX, 5, "all other columns"),
+    ("y ~ .x", SYNTAX, 4, "unexpected"),
     ("y ~ f(x)", FUNCTION, 4, "not a listed function"),
     ("y ~ lgo(x)", FUNCTION, 4, 'did you mean "log"'),
     ("y ~ weights(w)", FUNCTION, 4, "not a listed function"),
     ("y | foo(w) ~ x", FUNCTION, 4, "cannot follow"),
     ("y | wieghts(w) ~ x", FUNCTION, 4, 'did you mean "weights"'),
     ("y | weights(w) + weights(v) ~ x", SYNTAX, 17, "twice"),
+    ("y | weights(w, v) ~ x", FUNCTION, 4, "one column"),
+    ("y | weights(w, scale=TRUE) ~ x", FUNCTION, 4, "one column"),
+    ("y | se(s, sigma=TRUE) ~ x", FUNCTION, 4, "not available"),
+    ("y | se(s, sigma=z) ~ x", FUNCTION, 4, "not available"),
+    ("y | se(sigma=FALSE) ~ x", FUNCTION, 4, "one column and sigma"),
+    ("y | trunc(lower=1) ~ x", FUNCTION, 4, "2 columns and lb, ub"),
+    ("y | `weights`(w) ~ x", FUNCTION, 4, "cannot follow"),
     ("y ~ poly(x, degree=2, degree=3)", SYNTAX, 22, "twice"),
     ("y ~ poly(degree=2, x)", SYNTAX, 19, "keyword"),
     ("y ~ C(f, q)", FUNCTION, 9, "no contrast"),
@@ -218,6 +247,11 @@ REFUSED = [  # formula, code, position of the offending character, words
     ("y ~ cs(x)", SYNTAX, 8, "holds a group term"),
     ("y ~ cs(x | g, k=2)", SYNTAX, 14, "hom"),
     ("y ~ cs(x | g, hom=2)", SYNTAX, 18, "TRUE or FALSE"),
+    ("y ~ cs(x | g, hom=TRUE, hom=FALSE)", SYNTAX, 24, "twice"),
+    ("y ~ diag(x | g, hom=TRUE)", SYNTAX, 16, "not available"),
+    ("y ~ us(x | g, hom=TRUE)", SYNTAX, 14, "not available"),
+    ("y ~ cs(x || g)", SYNTAX, 9, "diagonal"),
+    ("y ~ us(x || g)", SYNTAX, 9, "diagonal"),
     ("y ~ offset(x, z)", SYNTAX, 4, "offset() takes one"),
     ("y ~ y + (1|g)", RESPONSE, 4, "y"),
     ("log(y) ~ log(y)", RESPONSE, 9, "log(y)"),
@@ -232,6 +266,14 @@ REFUSED = [  # formula, code, position of the offending character, words
     ("y ~ " + "*".join(f"v{i}" for i in range(40)), SYNTAX, None, "5000 terms"),
     ("y ~ " + ":".join(f"v{i}" for i in range(9000)), SYNTAX, None, "50 columns"),
     ("y ~ " + " + x" * 20_000, SYNTAX, None, "65536"),
+    (
+        f"y ~ ({'+'.join(f'v{i}' for i in range(80))} | {'+'.join(f'g{i}' for i in range(80))})",
+        SYNTAX,
+        None,
+        "5000 terms",
+    ),
+    ("y ~ `" + "\x00" * 60 + "`(x)", SYNTAX, None, "▸(x)"),
+    ("y ~ " + "\u202e" * 60, SYNTAX, 4, "▸"),
 ]
 
 
@@ -245,6 +287,33 @@ def test_refused_with_code_position_and_reason(text: str, code: str, position: i
     assert len(str(error)) <= 400
     if position is not None:
         assert error.context["position"] == position
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        "1" * 60_000 + "x",  # the time was quadratic, then cubic, in the digits
+        "1." + "1" * 60_000 + "e",
+        "." * 60_000,
+        "`" + "a``" * 20_000,
+        "I('" + "\\'" * 30_000,
+        " " * 60_000 + "@",
+        "(" * 60_000,
+        "+".join(f"v{i}" for i in range(4900)),
+        "+".join(f"(1|g{i})" for i in range(4000)),
+        "(" + "+".join(f"v{i}" for i in range(4500)) + "|" + "+".join(f"g{i}" for i in range(4500)) + ")",
+        "+".join(["(a+b+c+d+e+f+g+h+i)^9"] * 2500),
+        ":".join("x" * 30_000),
+    ],
+    ids=lambda tail: tail[:12],
+)
+def test_the_longest_hostile_texts_take_a_moment(tail: str) -> None:
+    clock = time.perf_counter()
+    try:
+        parse(f"y ~ {tail}")
+    except FormulaError as error:
+        assert len(str(error)) <= 400
+    assert time.perf_counter() - clock < 2.0  # about 0.1 s; seconds to minutes before
 
 
 @pytest.mark.parametrize("thing", [None, 3, ["y ~ x"], b"y ~ x"])
@@ -267,8 +336,10 @@ def test_names_that_are_no_columns() -> None:
     assert isinstance(caught.value, FormulaError)
     assert isinstance(caught.value, DataError)
     assert (caught.value.code, caught.value.context["position"]) == ("E_UNKNOWN_COLUMN", 4)
-    with pytest.raises(FormulaColumnError, match=r'incmoe.*did you mean "income"'):
+    with pytest.raises(FormulaColumnError, match=r'incmoe.*▸incmoe \+ .*did you mean "income"'):
         check_columns(parse("y ~ incmoe + (1|g)"), ("y", "income", "g"))
+    with pytest.raises(FormulaColumnError, match=r'did you mean "income"'):  # however long the excerpt
+        check_columns(parse("y ~ incmoe + (1|g)"), ("y", "income", "g", *(f"{i:060d}" for i in range(20))))
     with pytest.raises(FormulaColumnError, match=r"unknown grouping column .*nope"):
         check_columns(parse("y ~ x + (1|nope)"), COLUMNS)
     with pytest.raises(FormulaColumnError, match="no columns"):
@@ -353,6 +424,7 @@ def test_nothing_in_a_formula_is_ever_run(tmp_path) -> None:
         text=True,
         cwd=tmp_path,
         timeout=120,
+        env={**os.environ, "PYTHONPATH": str(Path(multilevel.__file__).parents[1])},
     )
     assert done.stdout.strip() == "clean", done.stderr
     assert list(tmp_path.iterdir()) == []

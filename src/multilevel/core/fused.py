@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ..numerics.dense import Bordered
-from ..numerics.newton import Progress, minimise
+from ..numerics.newton import NEGLIGIBLE, Progress, inside, minimise
 from ..numerics.threads import threads_for
 from .gaussian import Solution
 from .large import LARGE_TAIL, minimise_large
@@ -32,13 +32,14 @@ def minimise_likelihood(
             return minimise(objective, start, maxiter, tick)
     from ..numerics import fused
 
+    start = inside(objective, start)  # an entry of a triangle that starts at zero would stay there
     static, work = _arrays(likelihood, objective)
     status, theta, value, sigma2, iterations, evaluations, decrement, scaled, hessian = fused.search(
         static, work, start, min(maxiter, PATIENCE), likelihood.elimination.q <= MANY_EFFECTS
     )
     likelihood.evaluations += evaluations
     likelihood.current = None  # the search used the workspace
-    if status == fused.INTERIOR and _definite(hessian):
+    if status == fused.INTERIOR and _definite(hessian) and not _negligible(objective, theta):
         progress = Progress(iterations, decrement, scaled, True, True)
         likelihood.current = _state(likelihood, static, work, theta, value, sigma2)
         return likelihood.current, progress
@@ -69,6 +70,12 @@ def _serves(likelihood: Likelihood, objective: GaussianObjective) -> bool:
         and likelihood.elimination.q * likelihood.n_theta <= MOST_NUMBERS
         and all(s.triangular for s in likelihood.scales)
     )
+
+
+def _negligible(objective: GaussianObjective, theta: np.ndarray) -> bool:
+    """Whether a variance is next to nothing: its root is stationary there, right or wrong."""
+    positive = np.array(objective.kinds) == "positive"
+    return bool(np.any((theta**2 * objective.weight)[positive] < NEGLIGIBLE))
 
 
 def _definite(hessian: np.ndarray) -> bool:

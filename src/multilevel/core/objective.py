@@ -127,18 +127,23 @@ class GaussianObjective:
         if near.solution is None:
             self.evaluate(state.theta)
             return None
-        gradient = self.gradient(near)
+        slope = self.likelihood.slope(near, information=False)
+        gradient = slope.gradient
         self.evaluate(state.theta)
         out, moved = state.theta.copy(), False
         for t, part in enumerate(self.likelihood.slices):
             local = sorted(j - part.start for j in zeros if self._term[j] == t)
             if not local:
                 continue
-            score = np.zeros(part.stop - part.start)
-            for j in local:
-                for e in (j, *self.likelihood.scales[t].tied(j)):
-                    score[e] = gradient[part.start + e] / (2.0 * theta[part.start + j])
-            direction = self.likelihood.scales[t].release(score, self.weight[part], local)
+            scale = self.likelihood.scales[t]
+            if scale.triangular:  # ∂d/∂Λ = 2 Q Λ
+                q = slope.scores[t] @ np.linalg.inv(scale.factor(theta[part]))
+                score = (0.5 * (q + q.T))[scale.entries()]
+            else:
+                score = np.zeros(part.stop - part.start)
+                for j in local:
+                    score[j] = gradient[part.start + j] / (2.0 * theta[part.start + j])
+            direction = scale.release(state.theta[part], score, self.weight[part], local)
             if direction is not None:
                 out[part] += direction
                 moved = True

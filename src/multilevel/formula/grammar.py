@@ -4,7 +4,7 @@
     sum       = ["-"] product { ("+" | "-") product }
     product   = nest { "*" | "/" nest };  nest = inter { "%in%" inter };  inter = power { ":" power }
     power     = atom ["^" integer];       atom = name | call | 0 | 1 | "(" sum ")" | group
-    group     = "(" sum ("|" | "||") levels ")"  |  us(…) | diag(…) | cs(…)
+    group     = "(" sum ("|" | "||") levels ")"  |  us(…) | diag(…) | cs(…, hom=TRUE)
     call      = function "(" arithmetic {"," arithmetic | key "=" value} ")"
 
 Junk after a complete formula, unknown functions, attributes, subscripts and names that are no columns are errors
@@ -13,7 +13,7 @@ that point at the character. Nothing is evaluated here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 
 from ..errors import FormulaColumnError, listed, nearest, printable
@@ -29,19 +29,14 @@ from .algebra import (
     single,
 )
 from .arithmetic import FUNCTIONS, RESERVED, Reader
-from .formula import (
-    WRAPPERS,
-    Call,
-    Expression,
-    Formula,
-    GroupTerm,
-    Name,
-    Response,
-    Term,
-)
-from .tokens import Token
+from .formula import Call, Expression, Formula, GroupTerm, Name, Number, Response, Terms
+from .tokens import Token, excerpt
 
-MODIFIERS = ("weights", "se", "trials", "cens", "trunc", "rate")
+# what stands behind the response: the most columns or numbers each takes in order, and by name
+MODIFIERS: dict[str, tuple[int, tuple[str, ...]]] = {
+    "weights": (1, ()), "se": (1, ("sigma",)), "trials": (1, ()), "cens": (2, ()), "trunc": (2, ("lb", "ub")),
+    "rate": (1, ()),
+}  # fmt: skip
 RESPONSE_FUNCTIONS = (*FUNCTIONS, "cbind")
 SCALES = {"us": "unstructured", "cs": "compound_symmetry", "diag": "diagonal"}
 OPERATORS = {"*": (1, crossing), "/": (1, nesting), "%in%": (2, interaction), ":": (3, interaction)}
@@ -110,13 +105,18 @@ def check_columns(formula: Formula, columns: Sequence[str]) -> None:
     """
     known = set(columns)
     for name, at, grouping in _mentions(formula):
-        if name in known:
-            continue
-        what = "grouping column" if grouping else "column"
-        have = f"available: {listed(columns, 12)}" if known else "the data has no columns"
-        raise FormulaColumnError(
-            f'unknown {what} "{printable(name)}": {have}', hint=nearest(name, columns), position=at, column=name
-        )
+        if name not in known:
+            raise _unknown_column(formula.text, name, at, grouping, columns)
+
+
+def _unknown_column(text: str, name: str, at: int, grouping: bool, columns: Sequence[str]) -> FormulaColumnError:
+    what = "grouping column" if grouping else "column"
+    where = f" ({excerpt(text, at)})" if text else ""
+    have = f"available: {listed(columns, 12)}" if columns else "the data has no columns"
+    hint = nearest(name, columns) or have
+    return FormulaColumnError(
+        f'unknown {what} "{printable(name)}"{where}', hint=hint, position=at, column=name, text=text[:200]
+    )
 
 
 class _Parser(Reader):
@@ -134,17 +134,20 @@ class _Parser(Reader):
         self.take()
         try:
             right = self.sum(top=True)
+            fixed, groups = right.ordered(), distinct(right.groups)
+            if len(fixed.terms) + sum(max(1, len(g.coefficients.terms)) for g in groups) > MOST_TERMS:
+                raise TooManyTerms
         except TooManyTerms:
             raise self.fault(
                 self.now.at,
                 f"the formula expands to more than {MOST_TERMS} terms, or to an interaction of more than "
                 f"{MOST_FACTORS} columns",
             ) from None
+        if self.is_op("|", "||"):
+            raise self.fault(self.now.at, "a bar outside brackets: group terms of columns are written (x | g)")
         if self.now.kind != "end":
             raise self.unexpected("junk after a complete formula")
-        formula = Formula(
-            response, right.ordered(), tuple(dict.fromkeys(right.groups)), tuple(right.offsets), text=self.text
-        )
+        formula = Formula(response, fixed, groups, tuple(right.offsets), text=self.text)
         self.no_response_right(formula)
         return formula
 
@@ -185,7 +188,7 @@ class _Parser(Reader):
     def modifier(self) -> tuple[str, Call]:
         token = self.now
         name = token.value.removeprefix("resp_")
-        if token.kind != "name" or name not in MODIFIERS:
+        if not self.plain_name() or name not in MODIFIERS:
             hint = nearest(name, MODIFIERS) or f"Known: {', '.join(MODIFIERS)}."
             raise self.fault(
                 token.at,
@@ -195,29 +198,47 @@ class _Parser(Reader):
             )
         self.take()
         self.expect("(", f"after {name}")
-        call = self.arguments(name, token.at, FUNCTIONS)
-        return name, call
+        return name, self.checked_modifier(self.arguments(name, token.at, FUNCTIONS))
+
+    def checked_modifier(self, call: Call) -> Call:
+        """Refuse arguments that nothing would read: ignoring ``se(s, sigma=TRUE)`` gave the fit of ``se(s)``."""
+        most, settings = MODIFIERS[call.function]
+        strange = [key for key, _ in call.keywords if key not in settings]
+        if strange or len(call.arguments) > most or not (call.arguments or call.function == "trunc"):
+            takes = f"{most} columns" if most > 1 else "one column"
+            raise self.fault(
+                call.at,
+                f"{call.function}() takes {takes}" + (f" and {', '.join(settings)}" if settings else ""),
+                code="E_FORMULA_FUNCTION",
+            )
+        if call.function == "se" and any(value != Number(0.0) for _, value in call.keywords):
+            raise self.fault(
+                call.at,
+                "se(…, sigma=TRUE) is not available in this version: se(column) holds all of the residual variance",
+                code="E_FORMULA_FUNCTION",
+            )
+        return call
 
     # --- sums of terms ---------------------------------------------------------------------------------------
     def sum(self, top: bool = False) -> Sum:
         self.deeper()
         out = Sum()
-        negative = bool(self.accept("-")) or (bool(self.accept("+")) and False)
+        sign = self.accept("+", "-")
         while True:
+            # ``x + -1`` takes away, as in R
+            negative = sign is not None and (sign.value == "-" or self.accept("-") is not None)
+            at = self.now.at
             part = self.product(top)
-            if negative:
-                if part.groups or part.offsets:
-                    raise self.fault(
-                        self.now.at, "a group term or offset cannot be taken away; leave it out of the columns"
-                    )
-                out.remove(part)
-            else:
+            if not negative:
                 out.merge(part)
+            elif part.groups or part.offsets:
+                raise self.fault(at, "a group term or offset cannot be taken away; leave it out of the columns")
+            else:
+                out.remove(part)
             sign = self.accept("+", "-")
             if sign is None:
                 self.depth -= 1
                 return out
-            negative = sign.value == "-"
 
     def product(self, top: bool, least: int = 1) -> Sum:
         """Operators over ordinary terms by precedence: * / (1), %in% (2), : (3); all bind to the left."""
@@ -288,7 +309,7 @@ class _Parser(Reader):
         start = self.take()
         inside = self.sum()
         if self.is_op("|", "||"):
-            return self.group(start.at, inside, top, None, ())
+            return self.group(start.at, inside, top)
         self.expect(")", f"to close the bracket opened at character {start.at + 1}")
         return inside
 
@@ -299,23 +320,40 @@ class _Parser(Reader):
         inside = self.sum()
         if not self.is_op("|", "||"):
             raise self.unexpected(f"{name.value}() holds a group term: {name.value}(x | g)")
-        return self.group(name.at, inside, top, SCALES[name.value], ())
+        if self.is_op("||") and name.value != "diag":
+            raise self.fault(
+                self.now.at, f'"||" is the diagonal covariance of columns, not {name.value}(): write "|" within it'
+            )
+        return self.group(name.at, inside, top, name.value)
 
-    def group(self, at: int, inside: Sum, top: bool, scale: str | None, options: tuple) -> Sum:  # type: ignore[type-arg]
+    def group(self, at: int, inside: Sum, top: bool, wrapper: str | None = None) -> Sum:
         bar = self.take()
         if not top:
             raise self.fault(at, "a group term stands alone in the sum, not inside brackets or a product of columns")
         if inside.groups or inside.offsets:
             raise self.fault(at, "a group term holds columns only, not another group term or an offset")
         levels = self.levels()
-        while scale is not None and self.accept(","):
-            options = (*options, self.option())
+        options = self.options(wrapper) if wrapper is not None else ()
         self.expect(")", "to close the group term")
-        chosen = "diagonal" if bar.value == "||" else scale or "unstructured"
+        scale = "diagonal" if bar.value == "||" else SCALES[wrapper or "us"]
         coefficients = inside.ordered()
         if not coefficients.intercept and not coefficients.terms:
             raise self.fault(at, "the group term holds no coefficients: name 1 or a column left of the bar")
-        return Sum(groups=[GroupTerm(coefficients, level, chosen, options, at=at) for level in levels])
+        return Sum(groups=[GroupTerm(coefficients, level, scale, options, at=at) for level in levels])
+
+    def options(self, wrapper: str) -> tuple[tuple[str, bool], ...]:
+        """``, hom=TRUE``; unequal variances are what ``us()`` and ``diag()`` have without being told."""
+        found: list[tuple[str, bool]] = []
+        while self.accept(","):
+            at = self.now.at
+            found.append(self.option())
+            if len(found) > 1:
+                raise self.fault(at, "hom stands twice, after the grouping columns")
+            if wrapper != "cs" and found[0][1]:
+                raise self.fault(
+                    at, f"{wrapper}() with equal variances (hom=TRUE) is not available in this version for columns"
+                )
+        return tuple(found) if wrapper == "cs" else ()
 
     def option(self) -> tuple[str, bool]:
         key = self.take()
@@ -380,4 +418,21 @@ def str_name(expression: Expression) -> str:
     return expression.name
 
 
-__all__ = ["FUNCTIONS", "WRAPPERS", "Term", "check_columns", "parse", "variables"]
+def distinct(groups: Iterable[GroupTerm]) -> tuple[GroupTerm, ...]:
+    """Group terms without repetitions; ``a:b`` repeats ``b:a``, and ``(x + z | g)`` repeats ``(z + x | g)``."""
+    coefficients: dict[int, tuple[bool, frozenset[frozenset[Expression]]]] = {}  # by identity: many levels share them
+    found: dict[object, GroupTerm] = {}
+    for group in groups:
+        one = id(group.coefficients)
+        if one not in coefficients:
+            coefficients[one] = unordered(group.coefficients)
+        found.setdefault((coefficients[one], frozenset(group.levels), group.scale, group.options), group)
+    return tuple(found.values())
+
+
+def unordered(terms: Terms) -> tuple[bool, frozenset[frozenset[Expression]]]:
+    """What two sums that differ in order only have in common."""
+    return terms.intercept, frozenset(frozenset(t.factors) for t in terms.terms)
+
+
+__all__ = ["FUNCTIONS", "check_columns", "parse", "variables"]

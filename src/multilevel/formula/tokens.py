@@ -10,15 +10,15 @@ from ..errors import FormulaError, printable
 MOST_CHARACTERS = 65_536
 ONLY = "only column names, numbers, arithmetic and the listed functions can stand in a formula"
 
-# Possessive quantifiers (`++`): a token that fails is not tried again with fewer characters. With plain ones
-# 60 000 digits before a letter took minutes.
+# Possessive quantifiers (`++`): a number that fails is not tried again with fewer digits. With plain ones 60 000 digits
+# before a letter took minutes. On single characters only: Python below 3.11.5 mismatches possessive groups.
 _PATTERN = re.compile(
     r"""\s*+(?:
         (?P<name>[^\W\d][\w.]*+)
       | (?P<operator>%in%|\|\||\*\*|[~+\-*/^:|(),=])
-      | (?P<number>(?:\d++(?:\.\d*+)?+|\.\d++)(?:[eE][+-]?\d++)?+(?![\w.]))
-      | (?P<quoted>`(?:[^`]|``)++`)
-      | (?P<text>'(?:[^'\\]|\\.)*+'|"(?:[^"\\]|\\.)*+")
+      | (?P<number>(?:\d++\.?\d*+|\.\d++)(?:[eE][+-]?\d++)?(?![\w.]))
+      | (?P<quoted>`(?:[^`]|``)+`)
+      | (?P<text>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")
       | (?P<end>\Z)
     )""",
     re.VERBOSE,

@@ -19,6 +19,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from .secants import Secants
+
 MAX_LOG_STEP = 1.5
 NEGLIGIBLE = 1e-7  # share of a level's information below which a variance is tried at exactly zero
 AFFORDABLE = 0.25  # seconds for a Hessian by differences when steps converge slowly
@@ -91,13 +93,14 @@ def minimise(
 ) -> tuple[Any, Progress]:
     """The minimum, and how it was reached. Numerical failure at a trial point is a value (infinity), not an error."""
     progress = Progress()
-    state = objective.evaluate(_inside(objective, theta))
+    state = objective.evaluate(inside(objective, theta))
     if not np.isfinite(state.value):
         state = objective.evaluate(np.where(np.array(objective.kinds) == "free", 0.0, 0.3))
     for _ in range(8):  # rounds of: minimise over the free coordinates, then look at those on the boundary
         state = _newton(objective, state, progress, maxiter, tick, tolerance)
         if progress.iterations >= maxiter and not progress.converged:
             break
+        state = _settle(objective, state, progress)
         if polish:
             state = _polish(objective, state, progress)
         released = objective.release(state, progress.zeros) if progress.zeros else None
@@ -112,14 +115,17 @@ def minimise(
     return state, progress
 
 
-def _inside(objective: Objective, theta: np.ndarray) -> np.ndarray:
+def inside(objective: Objective, theta: np.ndarray) -> np.ndarray:
+    """A start off the boundary, where every coordinate can move."""
     out = np.array(theta, dtype=float)
     for j, kind in enumerate(objective.kinds):
         if kind == "bounded":
             low, high = objective.bounds[j]
             out[j] = min(max(out[j], low + 1e-6 * (high - low)), high - 1e-6 * (high - low))
         elif kind == "positive":
-            out[j] = abs(out[j]) if out[j] != 0.0 else 1e-3
+            # near zero an entry of a triangle is stationary whatever its variance wants
+            least = 0.1 / np.sqrt(objective.weight[j]) if objective.additive[j] else 1e-3
+            out[j] = max(abs(out[j]), least) if objective.additive[j] or out[j] == 0.0 else abs(out[j])
     return out
 
 
@@ -258,44 +264,6 @@ def _distance(objective: Objective, start: np.ndarray, end: np.ndarray, free: np
     return out
 
 
-class Secants:
-    """Curvature seen along recent steps, as BFGS updates of the average information.
-
-    On small samples and near singular covariances the information can be half the curvature: its steps then
-    overshoot and oscillate. The updates are used only when the decrement falls slowly.
-    """
-
-    MOST = 8
-
-    def __init__(self) -> None:
-        self.pairs: list[tuple[np.ndarray, np.ndarray]] = []
-        self.slow_steps = 0  # in succession
-        self.near = 0  # iterations with a small decrement
-        self._free: np.ndarray | None = None
-        self._gradient: np.ndarray | None = None
-        self._step: np.ndarray | None = None
-
-    def moved(self, step: np.ndarray) -> None:
-        self._step = step
-
-    def notice(self, free: np.ndarray, gradient: np.ndarray) -> None:
-        """The gradient at the end of the last step."""
-        if self._free is None or not np.array_equal(free, self._free):
-            self.pairs = []
-        elif self._step is not None and self._gradient is not None and np.all(np.isfinite(self._step)):
-            self.pairs = [*self.pairs, (self._step, gradient - self._gradient)][-self.MOST :]
-        self._free, self._gradient, self._step = free, gradient, None
-
-    def updated(self, hessian: np.ndarray) -> np.ndarray:
-        h = hessian.copy()
-        for s, y in self.pairs:
-            hs = h @ s
-            curvature, model = float(s @ y), float(s @ hs)
-            if curvature > 1e-12 * float(s @ s) and model > 0.0:
-                h += np.outer(y, y) / curvature - np.outer(hs, hs) / model
-        return h
-
-
 def scaled_gradient(g: np.ndarray, h: np.ndarray) -> float:
     """Largest |g_j| in units of the criterion's curvature: how many standard errors the optimum is away."""
     return float(np.max(np.abs(g) / np.sqrt(np.maximum(np.diag(h), 1e-12 * max(1.0, float(np.max(np.diag(h))))))))
@@ -345,6 +313,20 @@ def _snap(objective: Objective, state: Any, free: np.ndarray, step: np.ndarray, 
     return None
 
 
+def _settle(objective: Objective, state: Any, progress: Progress) -> Any:
+    """Negligible variances become zeros at a point that counts as converged.
+
+    There the gradient of their roots vanishes in any case; only the score of the variance (`release`) can tell
+    whether zero is right.
+    """
+    for j in _free(objective, progress.zeros):
+        if objective.kinds[j] == "positive" and state.theta[j] ** 2 * objective.weight[j] < NEGLIGIBLE:
+            state = objective.evaluate(objective.zeroed(state.theta, j))
+            progress.zeros.add(int(j))
+            progress.zeros.intersection_update(np.flatnonzero(state.theta == 0.0).tolist())
+    return state
+
+
 def _descend_from(objective: Objective, state: Any, released: np.ndarray) -> Any:
     """From a boundary point, along a direction in which the variance's score is negative."""
     direction = released - state.theta
@@ -377,7 +359,9 @@ def _polish(objective: Objective, state: Any, progress: Progress) -> Any:
             if left is None:
                 return state
             progress.converged = False
-            return _newton(objective, left, progress, progress.iterations + 100, None)
+            state = _newton(objective, left, progress, progress.iterations + 100, None)
+            free = _free(objective, progress.zeros)
+            continue
         progress.scaled_gradient = scaled_gradient(g, h)
         state, done = _chord(objective, state, free, g, h, progress)
         if done:

@@ -66,12 +66,16 @@ class Scale(ABC):
         out[[j, *self.tied(j)]] = 0.0
         return out
 
-    def release(self, score: np.ndarray, weight: np.ndarray, zeros: list[int]) -> np.ndarray | None:
+    def release(
+        self, theta: np.ndarray, score: np.ndarray, weight: np.ndarray, zeros: list[int]
+    ) -> np.ndarray | None:
         """A direction in θ along which the criterion falls from the boundary, or None when the boundary is optimal.
 
         Parameters
         ----------
-        score : derivative of the criterion by θ_j divided by 2 θ_j, at a tiny θ_j: the score of the variance
+        theta : the point on the boundary
+        score : derivative of the criterion by θ_j divided by 2 θ_j, at a tiny θ_j: the score of the variance. Where
+            `triangular`, the entries of the symmetric matrix ∂d/∂(λλ') at every parameter's place instead
         weight : information a level holds about each parameter (makes scores comparable)
         zeros : parameters that are zero
         """

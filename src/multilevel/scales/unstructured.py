@@ -65,25 +65,34 @@ class Unstructured(Scale):
         rows, cols = _entries(self.k)
         return tuple(int(e) for e in np.flatnonzero((cols == cols[j]) & (rows > cols[j])))
 
-    def release(self, score: np.ndarray, weight: np.ndarray, zeros: list[int]) -> np.ndarray | None:
-        """Several zero columns: the score matrix over them has to be semidefinite, not just its diagonal."""
+    def release(
+        self, theta: np.ndarray, score: np.ndarray, weight: np.ndarray, zeros: list[int]
+    ) -> np.ndarray | None:
+        """The whole score matrix has to be semidefinite: a coefficient without variance also has no covariances.
+
+        A descent direction vv' of λλ' is entered as a column v of λ that was zero. What v has in common with the
+        columns before it is left out first: the criterion is stationary there.
+        """
         rows, cols = _entries(self.k)
-        columns = [int(cols[j]) for j in zeros]
         matrix = np.zeros((self.k, self.k))
         matrix[rows, cols] = score
         matrix = matrix + np.tril(matrix, -1).T
         root = np.zeros(self.k)
         root[cols[rows == cols]] = np.sqrt(weight[rows == cols])
-        scaled = matrix[np.ix_(columns, columns)] / np.outer(root[columns], root[columns])
-        values, vectors = np.linalg.eigh(scaled)
+        values, vectors = np.linalg.eigh(matrix / np.outer(root, root))
         if values[0] >= -RELEASE:
             return None
-        column = np.zeros(self.k)
-        column[columns] = vectors[:, 0] / root[columns]
-        first = int(np.flatnonzero(np.abs(column) > 1e-8 * np.abs(column).max())[0])
-        lam = np.zeros((self.k, self.k))
-        lam[first:, first] = column[first:] * np.sign(column[first])
-        return lam[rows, cols]
+        column = vectors[:, 0]  # in units of the roots
+        lam = self.factor(theta) * root[:, None]
+        empty = {int(cols[j]) for j in zeros}
+        for c in range(self.k):
+            if c in empty and abs(column[c]) > 1e-6:
+                out = np.zeros((self.k, self.k))
+                out[c:, c] = column[c:] / root[c:] * np.sign(column[c])
+                return out[rows, cols]
+            if c not in empty and lam[c, c] != 0.0:
+                column = column - lam[:, c] * (column[c] / lam[c, c])
+        return None
 
     def zeroed(self, theta: np.ndarray, j: int) -> np.ndarray:
         """Drop column c of λ; what it gave to later coefficients goes to their own columns."""
