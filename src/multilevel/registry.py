@@ -13,6 +13,7 @@ from typing import Any
 
 from .errors import SettingError, listed, nearest, printable
 
+NOUNS = {"families": "family"}
 HIDDEN = {"base", "maximise", "progress"}  # modules of a folder that are shared work, not members
 
 
@@ -34,7 +35,7 @@ def member(folder: str, name: str) -> Any:
     """
     known = members(folder)
     if name not in known:
-        noun = folder.removesuffix("s")
+        noun = NOUNS.get(folder, folder.removesuffix("s"))
         hint = nearest(name, known) or f"Available: {listed(known, 20)}."
         raise SettingError(f'unknown {noun} "{printable(name)}"', hint=hint, known=known)
     return importlib.import_module(f"multilevel.{folder}.{name}").MEMBER

@@ -12,8 +12,7 @@ grow with the number of rows.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -73,7 +72,9 @@ class CrossProducts:
     y_shift : centre and scale of the response
     to_beta : (p_all, p) map of internal to external fixed effects (times the response's scale); `beta_origin` is added
     to_effects : per term, (k, k) map of internal to external coefficients
-    dropped : names of fixed columns left out for rank deficiency
+    dropped : fixed columns left out for rank deficiency, each with the columns it depends on
+    centres : pilot centre of each fixed column (0 for the intercept), or None without an intercept or when the columns
+        were orthogonalised
     """
 
     xy: np.ndarray
@@ -88,7 +89,7 @@ class CrossProducts:
     log_det_x: float
     to_effects: tuple[np.ndarray, ...]
     dropped: tuple[tuple[int, tuple[int, ...]], ...] = ()
-    details: dict[str, Any] = field(default_factory=dict, repr=False)
+    centres: tuple[float, ...] | None = None
 
     @property
     def p(self) -> int:
@@ -162,10 +163,12 @@ def cross_products(design: Design, rank: str = "drop") -> CrossProducts:
     products = _accumulate(design, columns.items, [*x, y], terms, root)
     to_beta, origin, log_det_x = _fixed_map(columns.items, x, design.fixed_columns, y_shift)
     dropped: tuple[tuple[int, tuple[int, ...]], ...] = ()
+    centres = tuple(columns.items[j][1].centre for j in x) if intercept else None
     if x and _ill_conditioned(products[0]):
         from .orthogonal import orthogonalised
 
         basis = orthogonalised([columns.items[j] for j in x], columns.items[y], root, rank, design.fixed_names)
+        centres = None
         fresh = [columns.append(q, UNIT) for q in basis.columns]
         residual = columns.append(basis.residual, UNIT)
         products = _accumulate(design, columns.items, [*fresh, residual], terms, root)
@@ -193,6 +196,7 @@ def cross_products(design: Design, rank: str = "drop") -> CrossProducts:
         log_det_x=log_det_x,
         to_effects=tuple(_effect_map(columns.items, z, g) for z, g in zip(terms, design.groups, strict=True)),
         dropped=dropped,
+        centres=centres,
     )
 
 

@@ -66,9 +66,11 @@ def _estimates(model: Model, likelihood: Likelihood, state: State, progress: Pro
     u = likelihood.elimination.by_factor(state.solution.u)
     covariances: list[np.ndarray] = [np.zeros(0)] * len(model.scales)
     effects: list[np.ndarray] = [np.zeros(0)] * len(model.scales)
+    sds: list[np.ndarray] = [np.zeros(0)] * len(model.scales)
     for f, factor in enumerate(products.factors):
         for t, a, b in factor.terms:
             lam = products.to_effects[t] @ state.lam[f][a:b, a:b]
+            sds[t] = float(np.sqrt(state.sigma2)) * unit * np.sqrt((lam**2).sum(axis=1))
             covariances[t] = state.sigma2 * unit**2 * (lam @ lam.T)
             effects[t] = unit * (u[f][:, a:b] @ lam.T)
     value = likelihood.external_value(state.value)
@@ -92,8 +94,21 @@ def _estimates(model: Model, likelihood: Likelihood, state: State, progress: Pro
             "theta": state.theta.tolist(),
             "zeros": sorted(progress.zeros),
             "reml": likelihood.reml,
+            "sds": [s.tolist() for s in sds],
+            "centred": _centred(model, state),
         },
     )
+
+
+def _centred(model: Model, state: State) -> dict[str, object] | None:
+    """The fit at the columns' pilot centres: {value, at, intercept}; None where columns were not centred."""
+    products = model.products
+    if products.centres is None:
+        return None
+    assert state.solution is not None
+    intercept = [column is None for column in model.design.fixed_columns]
+    value = products.y_shift.centre + products.y_shift.scale * float(state.solution.beta[intercept.index(True)])
+    return {"value": value, "at": list(products.centres), "intercept": intercept}
 
 
 def _boundary(model: Model, likelihood: Likelihood, state: State, progress: Progress) -> tuple[str, ...]:

@@ -152,7 +152,12 @@ def _combination(fit: Fit, rows: Rows, targets: dict[str, str]) -> Combination:
 
 def _estimate(fit: Fit, rows: Rows, combination: Combination) -> np.ndarray:
     beta = np.nan_to_num(fit.estimates.beta)  # dropped columns add nothing
-    out = np.einsum("mp,p->m", combination.x, beta)
+    centred = fit.estimates.notes.get("centred")
+    if centred is None:
+        out = np.einsum("mp,p->m", combination.x, beta)
+    else:  # columns far from zero would cancel against a huge intercept
+        slopes = np.where(np.array(centred["intercept"]), 0.0, beta)
+        out = centred["value"] + np.einsum("mp,p->m", combination.x - np.array(centred["at"]), slopes)
     for effects, codes, z in zip(fit.estimates.effects, combination.codes, combination.z, strict=True):
         known = codes >= 0
         out[known] += np.einsum("mk,mk->m", z[known], effects[codes[known]])
