@@ -17,11 +17,11 @@ test: $(VENV)/test.stamp  ## the test suite, on all cores
 	$(BIN)/python -m pytest -q -n $(WORKERS)
 
 lint: $(VENV)/test.stamp  ## style and types
-	$(BIN)/ruff check src tests examples
+	$(BIN)/ruff check .
 	$(BIN)/mypy
 
 format: $(VENV)/test.stamp  ## sort imports and apply the safe corrections of the linter
-	$(BIN)/ruff check --fix src tests examples
+	$(BIN)/ruff check --fix .
 
 calibration: $(VENV)/test.stamp  ## slow: coverage of intervals by simulation; writes docs/coverage.md
 	$(BIN)/python -m pytest -q -n $(WORKERS) -m slow

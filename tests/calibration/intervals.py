@@ -2,7 +2,8 @@
 
     y_ij = 1 + 0.5 x_ij + 0.3 w_j + b_j + ε_ij,   b_j ~ N(0, τ²),  ε_ij ~ N(0, 1)
 
-`python tests/calibration/intervals.py [repetitions]` writes docs/coverage.md; `test_coverage.py` (slow) asserts the bands.
+`python tests/calibration/intervals.py [repetitions]` writes docs/coverage.md; `test_coverage.py` (slow) asserts the
+bands.
 """
 
 from __future__ import annotations
@@ -103,9 +104,9 @@ def table(repetitions: int, seed: int = 1) -> str:
 HEAD = """# Coverage of the default intervals
 
 Share (%) of nominal 95 % intervals that hold the truth, over {n} simulated data sets a row (Monte Carlo error about
-{error:.1f} points). Model: `y ~ x + w + (1 | g)` by REML with `w` a group-level predictor (left out at J = 3); J groups of
-n rows (two numbers: unbalanced, alternating), residual sd 1. Fixed effects: t with Satterthwaite's degrees of freedom.
-Standard deviations: profile likelihood. Predictions: `known group` is `target="conditional"`, `new group` and
+{error:.1f} points). Model: `y ~ x + w + (1 | g)` by REML with `w` a group-level predictor (left out at J = 3); J groups
+of n rows (two numbers: unbalanced, alternating), residual sd 1. Fixed effects: t with Satterthwaite's degrees of
+freedom. Standard deviations: profile likelihood. Predictions: `known group` is `target="conditional"`, `new group` and
 `new observation` are `target="new_group"` with `kind="mean"` and `kind="response"`.
 
 Made by `python tests/calibration/intervals.py {n}`; `make calibration` makes it anew with 1000.

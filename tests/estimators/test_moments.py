@@ -301,7 +301,7 @@ def test_slopes_with_group_level_predictors(data):
     [
         ("y ~ x", "E_NO_GROUP"),
         ("y ~ x + (x | a) + (1 | b)", "E_ONE_FACTOR"),
-        ("y ~ 1 + cs(x | a)", "E_SCALE"),
+        ("y ~ 1 + cs(x | a)", "E_STRUCTURE"),
     ],
 )
 def test_refusals(data, formula, code):

@@ -1,4 +1,4 @@
-"""The clean data that every bad input is derived from: 20 groups of 10 rows, from exact fractions, no random numbers."""
+"""The clean data that every bad input is derived from: 20 groups of 10 rows, from exact fractions."""
 
 from __future__ import annotations
 

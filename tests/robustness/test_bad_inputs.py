@@ -105,8 +105,10 @@ def meta(first: float) -> ml.Fit:
 
 E = errors
 ERRORS = [
-    Case("D06", lambda: ml.fit(LMM, with_cells("y", 0, np.inf)), E.NonFiniteError, "E_NONFINITE", ("y", "1", "inf", "row 0")),
-    Case("D06 -inf", lambda: ml.fit(LMM, with_cells("x", 7, -np.inf)), E.NonFiniteError, "E_NONFINITE", ("x", "inf", "row 7")),
+    Case("D06", lambda: ml.fit(LMM, with_cells("y", 0, np.inf)), E.NonFiniteError, "E_NONFINITE",
+         ("y", "1", "inf", "row 0")),
+    Case("D06 -inf", lambda: ml.fit(LMM, with_cells("x", 7, -np.inf)), E.NonFiniteError, "E_NONFINITE",
+         ("x", "inf", "row 7")),
     Case("D08", lambda: ml.fit("y ~ log(x) + (1|g)", base()), E.NonFiniteError, "E_NONFINITE", ("log(x)", "x <= 0")),
     Case("D09", lambda: ml.fit(LMM, changed(x=NAN)), E.EmptyDataError, "E_NO_ROWS", ("x", "200 of 200")),
     Case("S01", lambda: ml.fit(LMM, base().iloc[:0]), E.EmptyDataError, "E_NO_ROWS", ("0 rows",)),
@@ -119,7 +121,8 @@ ERRORS = [
         "S04", lambda: ml.fit("y ~ incmoe + (1|g)", base().rename(columns={"x": "income"})), E.UnknownColumnError,
         "E_UNKNOWN_COLUMN", ("incmoe", 'did you mean "income"'),
     ),
-    Case("S05", lambda: ml.fit("y ~ x + (1|nope)", base()), E.UnknownColumnError, "E_UNKNOWN_COLUMN", ("nope", "group")),
+    Case("S05", lambda: ml.fit("y ~ x + (1|nope)", base()), E.UnknownColumnError, "E_UNKNOWN_COLUMN",
+         ("nope", "group")),
     Case("S06", lambda: ml.fit(LMM, duplicated()), E.DuplicateColumnError, "E_DUPLICATE_COLUMN", ("x", "2")),
     Case(
         "T03", lambda: ml.fit(LMM, changed(y=lambda d: d.y.astype(str))), E.DtypeError, "E_RESPONSE_NOT_NUMERIC",
@@ -152,7 +155,16 @@ ERRORS = [
     Case("R22 negative", lambda: meta(-1.0), E.WeightsError, "E_SAMPLING_VARIANCE", ("<= 0",)),
     Case("F03", lambda: ml.fit("~ x + (1|g)", base()), E.FormulaError, "E_FORMULA_SYNTAX", ("response",)),
     Case("F04", lambda: ml.fit("y ~ y + (1|g)", base()), E.FormulaError, "E_RESPONSE_IN_RHS", ("y",)),
-    Case("F05 reml", lambda: ml.fit("y ~ x", base(), estimator="reml"), E.IdentifiabilityError, "E_NO_GROUP", ("group",)),
+    *(
+        Case(f"F05 {name}", lambda name=name: ml.fit("y ~ x", base(), estimator=name), E.IdentifiabilityError,
+             "E_NO_GROUP", ("group term", name))
+        for name in ("none", "within", "james_stein", "moments")
+    ),
+    *(
+        Case(f"N06 {column} {size:g}", lambda column=column, size=size: ml.fit(LMM, changed(**{
+            column: lambda d, column=column, size=size: d[column] * size})), E.DataError, "E_SCALE", (column, "units"))
+        for column in ("x", "y") for size in (1e-320, 1e-170, 1e150, 1e300)
+    ),
     Case("unknown estimator", lambda: ml.fit(LMM, base(), estimator="remel"), E.SettingError, "E_SETTING", ('"reml"',)),
     Case("unknown setting", lambda: ml.fit(LMM, base(), maxitre=3), E.SettingError, "E_SETTING", ('"maxiter"',)),
     Case("unknown family", lambda: ml.fit(LMM, base(), family="gausian"), E.SettingError, "E_SETTING", ('"gaussian"',)),
@@ -354,7 +366,9 @@ def test_d11_null_and_nan_in_a_database(tmp_path: Path) -> None:
     with duckdb.connect(str(path)) as connection:
         connection.register("frame", frame.assign(i=range(200)))
         connection.execute("CREATE TABLE nulls AS SELECT * REPLACE (IF(i IN (0, 50, 100), NULL, y) AS y) FROM frame")
-        connection.execute("CREATE TABLE nans AS SELECT * REPLACE (IF(i IN (0, 50, 100), 'nan'::DOUBLE, y) AS y) FROM frame")
+        connection.execute(
+            "CREATE TABLE nans AS SELECT * REPLACE (IF(i IN (0, 50, 100), 'nan'::DOUBLE, y) AS y) FROM frame"
+        )
     for name in ("nulls", "nans"):
         with pytest.warns(errors.MissingDataWarning, match=r"3.*y|y.*3") as seen:
             fit = ml.fit(LMM, f"duckdb:{path}#{name}")
@@ -531,14 +545,15 @@ def test_n01_predictor_shifted_by_a_billion() -> None:
     np.testing.assert_allclose(fit.fitted_values, centred.fitted_values, rtol=1e-7, atol=1e-7)
 
 
-@pytest.mark.parametrize("factor", [1e-12, 1e12, 1e-100, 1e100, 1e-170, 1e150])
-def test_n03_n06_response_in_other_units(factor: float) -> None:
+@pytest.mark.parametrize("factor", [1e-12, 1e12, 1e-130, 1e130])
+def test_n03_n05_response_in_other_units(factor: float) -> None:
     fit, clean = ml.fit(LMM, changed(y=lambda d: d.y * factor)), ml.fit(LMM, base())
     np.testing.assert_allclose(beta(fit) / factor, beta(clean), rtol=1e-10)
     assert fit.sigma / factor == pytest.approx(clean.sigma, rel=1e-10)
     assert np.sqrt(tau2(fit)) / factor == pytest.approx(np.sqrt(tau2(clean)), rel=1e-9)
     np.testing.assert_allclose(fit.std_errors / factor, clean.std_errors, rtol=1e-9)
     assert fit.log_likelihood == pytest.approx(clean.log_likelihood - 198 * np.log(factor), rel=1e-10)
+    np.testing.assert_allclose(fit.fixed_df, clean.fixed_df, rtol=1e-6)
 
 
 def test_n04_response_shifted_by_a_billion() -> None:
@@ -551,32 +566,21 @@ def test_n04_response_shifted_by_a_billion() -> None:
     assert tau2(fit) == pytest.approx(tau2(centred), rel=1e-7)
 
 
-@pytest.mark.parametrize("noise", [0.0, 1e-14, 1e-9])
-def test_a_response_without_residuals(noise: float) -> None:
-    """Everything explained: a typed error, or estimates that say so; never a crash inside the optimiser."""
+@pytest.mark.parametrize("formula", [LMM, "y ~ x + (x|g)"])
+@pytest.mark.parametrize("noise", [0.0, 1e-15, 1e-12, 1e-9, 1e-7, 1e-4])
+def test_a_response_without_residuals(noise: float, formula: str) -> None:
+    """Everything explained: a typed error that says so, or the right estimates; never a crash inside the search."""
     j = np.arange(200) // 10
     data = changed(y=lambda d: 1.0 + 2.0 * d.x + ((5 * j) % 11 - 5) / 4.0)
     data["y"] += noise * np.sin(np.arange(200.0) ** 2)
     try:
-        fit = quietly(LMM, data)
-    except MultilevelError as error:
-        assert isinstance(error, errors.IdentifiabilityError | errors.ConvergenceError | errors.ResponseError)  # noqa: PT017
+        fit = quietly(formula, data)
+    except errors.ConvergenceError as error:
+        assert "explain the response" in str(error)  # noqa: PT017
+        assert noise < 1e-4
         return
-    assert beta(fit)[1] == pytest.approx(2.0, rel=1e-6)
-    assert fit.sigma is not None
-    assert fit.sigma <= max(10 * noise, 1e-10)
-
-
-@pytest.mark.parametrize("column", ["x", "y"])
-def test_denormal_and_huge_values_never_give_nan(column: str) -> None:
-    for size in (5e-324, 1e-310, 1e300, 1e307):
-        data = changed(**{column: lambda d, s=size, c=column: d[c] * s})
-        try:
-            fit = quietly(LMM, data)
-        except MultilevelError:
-            continue
-        assert np.isfinite(beta(fit)).all() or np.isnan(beta(fit)[1])
-        assert np.isfinite(fit.log_likelihood)
+    assert beta(fit)[1] == pytest.approx(2.0, rel=1e-4)
+    assert fit.sigma == pytest.approx(0.7 * noise, rel=0.1)
 
 
 # --- prediction -------------------------------------------------------------------------------------------------------
@@ -684,13 +688,12 @@ def test_x22_a_payload_as_a_group_label() -> None:
 
 
 def test_w04_control_characters_never_reach_the_terminal() -> None:
-    label = "abc\u202edef\x00\x1b[31m"
-    found = ml.fit(LMM, changed(g=lambda d: d.g.replace("g00", label)).rename(columns={"x": "x\x1b[2J"}).rename(
-        columns={}), ) if False else ml.fit("y ~ `x\x1b[2J` + (1|g)", changed(g=lambda d: d.g.replace("g00", label)).rename(columns={"x": "x\x1b[2J"}))  # fmt: skip  # noqa: E501
+    label, column = "abc\u202edef\x00\x1b[31m", "x\x1b[2J"
+    data = changed(g=lambda d: d.g.replace("g00", label)).rename(columns={"x": column})
+    found = ml.fit(f"y ~ `{column}` + (1|g)", data)
     for text in (str(found.summary()), str(found.model), repr(found)):
-        assert "\x1b" not in text
-        assert "\x00" not in text
-        assert "\u202e" not in text
+        for bad in ("\x1b", "\x00", "\u202e"):
+            assert bad not in text
 
 
 def test_the_callers_data_are_never_changed() -> None:

@@ -136,7 +136,8 @@ class Likelihood:
         `sums` are the traces Σ (Z'ZΛP)_ℓℓ by factor where they are known already; exact ones otherwise.
         """
         solution = state.solution
-        assert solution is not None
+        if solution is None:
+            raise np.linalg.LinAlgError("no gradient where the matrix is not positive definite")
         s2 = state.sigma2 if sigma2 is None else sigma2
         elimination = self.elimination
         if sums is None:

@@ -16,9 +16,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..errors import DataError, printable
 from ..formula.design import Column, Design, GroupColumns
 
 PANEL_ROWS = 8192
+SMALLEST, LARGEST = 1e-140, 1e140  # spreads whose squares, and products of squares with n, are ordinary numbers
 
 
 @dataclass(frozen=True)
@@ -96,15 +98,28 @@ class CrossProducts:
         return self.xy.shape[0] - 1
 
 
-def pilot(x: np.ndarray, centred: bool = True) -> Shift:
-    """Mean and the power of two nearest the largest deviation; (0, largest value) when not centred."""
+def pilot(x: np.ndarray, centred: bool = True, name: str = "") -> Shift:
+    """Mean and the power of two nearest the largest deviation; (0, largest value) when not centred.
+
+    Raises
+    ------
+    DataError
+        Where squares of the deviations would underflow or overflow.
+    """
     from ..numerics.panel import column_range
 
     mean, low, high = column_range(np.ascontiguousarray(x, dtype=np.float64))
     centre = mean if centred else 0.0
     spread = max(high - centre, centre - low)
-    if not spread > 0.0:
+    if spread == 0.0:
         return Shift(centre, 1.0)
+    if not SMALLEST < spread < LARGEST:
+        size = max(abs(low), abs(high))
+        raise DataError(
+            f'the values of "{printable(name)}" are of size {size:.1g}: their squares are no numbers',
+            code="E_SCALE",
+            hint="Use other units: multiply the column by a power of ten.",
+        )
     return Shift(centre, 2.0 ** float(np.round(np.log2(spread))))
 
 
@@ -127,11 +142,11 @@ class _Columns:
         self.items: list[tuple[Column, Shift]] = []
         self.index: dict[tuple[int, bool], int] = {}
 
-    def add(self, column: Column, centred: bool) -> int:
+    def add(self, column: Column, centred: bool, name: str = "") -> int:
         key = (0 if column is None else id(column), centred and column is not None)
         if key not in self.index:
             self.index[key] = len(self.items)
-            self.items.append((column, UNIT if column is None else pilot(column, centred)))
+            self.items.append((column, UNIT if column is None else pilot(column, centred, name)))
         return self.index[key]
 
     def append(self, column: np.ndarray, shift: Shift) -> int:
@@ -156,10 +171,13 @@ def cross_products(design: Design, rank: str = "drop") -> CrossProducts:
     response = design.response if design.offset is None else design.response - design.offset
     intercept = any(c is None for c in design.fixed_columns)
     columns = _Columns()
-    x = [columns.add(c, intercept) for c in design.fixed_columns]
-    y_shift = pilot(response, intercept)
+    x = [columns.add(c, intercept, name) for c, name in zip(design.fixed_columns, design.fixed_names, strict=True)]
+    y_shift = pilot(response, intercept, design.response_name)
     y = columns.append(response, y_shift)
-    terms = tuple(tuple(columns.add(c, _centres(g)) for c in g.columns) for g in design.groups)
+    terms = tuple(
+        tuple(columns.add(c, _centres(g), name) for c, name in zip(g.columns, g.names, strict=True))
+        for g in design.groups
+    )
     products = _accumulate(design, columns.items, [*x, y], terms, root)
     to_beta, origin, log_det_x = _fixed_map(columns.items, x, design.fixed_columns, y_shift)
     dropped: tuple[tuple[int, tuple[int, ...]], ...] = ()

@@ -15,6 +15,7 @@ from ..model.model import Model
 from ..numerics.newton import Progress
 
 Start = Sequence[float] | None
+EXPLAINED = 1e-4  # residual standard deviation over the response's spread, below which cross-products run out of digits
 
 
 def maximise(model: Model, reml: bool, maxiter: int, start: Start) -> Estimates:
@@ -32,8 +33,11 @@ def maximise(model: Model, reml: bool, maxiter: int, start: Start) -> Estimates:
     if likelihood.n_theta:
         from .progress import ticker
 
-        with ticker("REML" if reml else "ML") as tick:
-            state, progress = minimise_likelihood(likelihood, first, maxiter, tick)
+        with ticker("REML" if reml else "ML") as tick, np.errstate(all="ignore"):
+            try:
+                state, progress = minimise_likelihood(likelihood, first, maxiter, tick)
+            except np.linalg.LinAlgError:  # the search left what numbers can hold
+                state, progress = likelihood.evaluate(first), Progress()
     else:
         state, progress = likelihood.evaluate(first), Progress(converged=True, decrement=0.0, scaled_gradient=0.0)
     estimates = _estimates(model, likelihood, state, progress)
@@ -132,10 +136,14 @@ def _nearly_singular(model: Model, t: int, theta: np.ndarray) -> bool:
 
 
 def _not_converged(model: Model, estimates: Estimates, progress: Progress) -> ConvergenceError:
+    hint = "Raise maxiter, rescale predictors, or simplify the group terms; error.partial holds what was reached."
+    explained = estimates.sigma is not None and estimates.sigma < EXPLAINED * model.products.y_shift.scale
+    if explained or not np.isfinite(progress.scaled_gradient):
+        hint = "Predictors and groups explain the response up to rounding: is it computed from them?"
     return ConvergenceError(
         f"not converged after {progress.iterations} iterations: the scaled gradient is {progress.scaled_gradient:.2g} "
         f"(below 1e-4 is needed)",
-        hint="Raise maxiter, rescale predictors, or simplify the group terms; error.partial holds what was reached.",
+        hint=hint,
         partial=estimates,
         iterations=progress.iterations,
         gradient=progress.scaled_gradient,

@@ -63,7 +63,7 @@ class Moments(Estimator):
                 raise IdentifiabilityError(
                     f'the estimator "moments" has no equations for the {g.scale.replace("_", " ")} covariance by '
                     f'"{printable(g.label)}"',
-                    code="E_SCALE",
+                    code="E_STRUCTURE",
                     hint="Use reml, or an unstructured or diagonal covariance.",
                 )
         if len(model.groups) > 1 and _most_coefficients(model) > 1:

@@ -26,6 +26,7 @@ NEGLIGIBLE = 1e-7  # share of a level's information below which a variance is tr
 AFFORDABLE = 0.25  # seconds for a Hessian by differences when steps converge slowly
 SMALL = 1e-2  # rise of the criterion accepted when a column is zeroed near the optimum: the rest is refitted
 LAST, EXPENSIVE = 1e-9, 0.01  # decrement after which an expensive search takes its last step; seconds of a gradient
+CONVERGED = 1e-4  # largest scaled gradient of a search that counts as converged
 FLAT = 1e-9  # eigenvalue of the scaled Hessian below which a direction counts as flat
 TOLERANCE = 1e-13  # Newton decrement g'H⁻¹g, in units of the criterion
 
@@ -77,10 +78,6 @@ class Progress:
     definite: bool = True
     zeros: set[int] = field(default_factory=set)
     tried: set[tuple[int, int]] = field(default_factory=set)  # (coordinate, stage) already tried at zero
-
-
-class Stopped(Exception):
-    """Interrupted or out of iterations; carries the last state."""
 
 
 def minimise(
@@ -223,7 +220,8 @@ def _newton(
         settled = progress.decrement < 1e-9 and progress.decrement > 0.25 * before
         wandering = secants.near > 12 and progress.decrement < 1e-8  # rounding of the criterion is all that is left
         if progress.decrement < tolerance or settled or wandering:
-            progress.converged = True
+            # a small step is not enough: flat directions get none, whatever their gradient
+            progress.converged = progress.scaled_gradient < CONVERGED
             return state
         step = _clip(objective, free, full if damping == 0.0 else _solve(h, g, damping), state.theta)
         if progress.decrement < LAST and objective.seconds > EXPENSIVE:
@@ -240,7 +238,7 @@ def _newton(
         start = state.theta
         state, damping, moved = _line(objective, state, free, g, h, step, damping, progress.decrement)
         if not moved:
-            progress.converged = progress.scaled_gradient < 1e-4
+            progress.converged = progress.scaled_gradient < CONVERGED
             return state
         secants.moved(_distance(objective, start, state.theta, free))
     return state
@@ -390,7 +388,7 @@ def _chord(
         fast = after < 1e-2 * progress.decrement
         state, g, progress.decrement = trial, new, after
         progress.scaled_gradient = scaled_gradient(g, h)
-        progress.converged = progress.converged or progress.scaled_gradient < 1e-4
+        progress.converged = progress.converged or progress.scaled_gradient < CONVERGED
         if not fast:
             return state, after < 1e-16
     return state, progress.decrement < 1e-16

@@ -41,6 +41,7 @@ def predict(
     interval: float | None = 0.95,
     parameters: bool = True,
     offset: Any = None,
+    seed: int | None = None,
 ) -> Any:
     """Predictions for the rows of a table (or the training rows).
 
@@ -57,6 +58,8 @@ def predict(
         Coverage of the intervals; None for point predictions alone (faster).
     parameters : bool
         Whether intervals carry the uncertainty of the variance components.
+    seed : int, optional
+        Without effect: these intervals are computed, not simulated. Sampled fits will draw with it.
 
     Returns
     -------

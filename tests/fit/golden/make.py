@@ -1,6 +1,6 @@
 """Writes a golden file for the format version of this package: run once for each version, then never again.
 
-    python tests/fit/golden/make.py
+python tests/fit/golden/make.py
 """
 
 from __future__ import annotations
