@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -222,5 +223,4 @@ def without_unused(codes: np.ndarray, levels: tuple[str, ...]) -> Codes:
     if seen[:-1].all():
         return codes, levels
     rank = np.cumsum(seen[:-1], dtype=np.int32) - 1
-    used = np.flatnonzero(seen[:-1])
-    return rank[codes].astype(np.int32, copy=False), tuple(levels[i] for i in used)
+    return rank[codes].astype(np.int32, copy=False), tuple(compress(levels, seen))

@@ -14,6 +14,7 @@ from collections import namedtuple
 import numpy as np
 
 from . import elimination as plain
+from . import pairs
 from .compiled import kernel
 
 # data and index arrays of one model; scalars last
@@ -62,10 +63,13 @@ def value_at(static, work, lam):
             static.block, trailing, static.begin, static.high, static.low, static.width, static.shift, static.target,
             static.diagonal, static.border, work.S, work.SX,
         )  # fmt: skip
-    log_det += plain.eliminate_leading(
-        static.A, static.B, static.T, static.at, static.col, static.width, static.shift, trailing, lam1, static.where,
-        ns, nt, static.sbase, work.L, work.W, work.WX, work.S, work.SX, work.XX,
-    )  # fmt: skip
+    if k1 == 2 and ns + nt == 0:
+        log_det += pairs.eliminate(static.A, static.B, lam1, work.L, work.WX, work.XX)
+    else:
+        log_det += plain.eliminate_leading(
+            static.A, static.B, static.T, static.at, static.col, static.width, static.shift, trailing, lam1,
+            static.where, ns, nt, static.sbase, work.L, work.W, work.WX, work.S, work.SX, work.XX,
+        )  # fmt: skip
     if ns > 0:
         log_det += plain.eliminate_sparse(
             static.colptr, static.rows, ns, nt, static.sbase, work.S, work.SX, work.XX, True
@@ -166,11 +170,14 @@ def trace_sums(static, work, lam):
     G1 = np.zeros((k1, k1))
     none = np.zeros((0, k1, k1))
     trailing = G[k1 * k1 :]
-    plain.invert_leading(
-        static.A, static.B, static.T, static.at, static.col, static.width, static.shift, static.group,
-        lam[k1 * k1 :], square(lam, k1), static.where, ns, nt, static.sbase, work.L, work.W, work.WX,
-        P, PX, PXX, p, G1, trailing, none, none,
-    )  # fmt: skip
+    if k1 == 2 and ns + nt == 0:
+        pairs.trace_sums(static.A, static.B, square(lam, k1), work.L, work.WX, PXX, p, G1)
+    else:
+        plain.invert_leading(
+            static.A, static.B, static.T, static.at, static.col, static.width, static.shift, static.group,
+            lam[k1 * k1 :], square(lam, k1), static.where, ns, nt, static.sbase, work.L, work.W, work.WX,
+            P, PX, PXX, p, G1, trailing, none, none,
+        )  # fmt: skip
     if ns + nt > 0:
         plain.gradient_trailing(
             static.block, lam[k1 * k1 :], static.begin, static.high, static.low, static.width, static.shift,
@@ -327,16 +334,22 @@ def solve_tail(tail, nt, p, end, r, rx):
 
 
 @kernel()
-def reduce_information(c, zz, r, rx, ze, sigma2, nu, profiled):
-    """(c'Z'Zc − r'M⁻¹r)/σ², less σ's part when it is profiled out."""
+def sum_directions(c, zz, r, ze, out, cross):
+    """out = c'Z'Zc − r'r (lower triangle), cross = c'Z'ê."""
     q, n = c.shape
-    out = np.zeros((n, n))
-    cross = np.zeros(n)
+    out[:] = 0.0
+    cross[:] = 0.0
     for j in range(q):
         for a in range(n):
             cross[a] += c[j, a] * ze[j]
             for b in range(a + 1):
                 out[a, b] += c[j, a] * zz[j, b] - r[j, a] * r[j, b]
+
+
+@kernel()
+def reduce_information(out, cross, rx, sigma2, nu, profiled):
+    """(out − rx'rx)/σ², less σ's part when it is profiled out; mirrored."""
+    n = len(cross)
     for x in range(rx.shape[0]):
         for a in range(n):
             for b in range(a + 1):
@@ -357,6 +370,16 @@ def information_at(static, work, lam, sigma2):
     level_first, level_factor = static.level_first, static.level_factor
     factor_k, factor_offset = static.factor_k, static.factor_offset
     c, zz, zx, r, rx, p = work.c, work.zz, work.zx, work.r, work.rx, static.p
+    profiled = not static.known_sigma2 > 0.0
+    n = len(static.entry_row)
+    out, cross = np.empty((n, n)), np.empty(n)
+    if static.A.shape[1] == 2 and static.ns + static.nt == 0:
+        pairs.directions(
+            static.A, static.B, square(lam, 2), work.L, work.WX, static.entry_row, static.entry_col, work.u, work.ze,
+            p, out, rx, cross,
+        )  # fmt: skip
+        solve_tail(work.tail, 0, p, 0, r, rx)
+        return reduce_information(out, cross, rx, sigma2, static.nu, profiled)
     fill_directions(
         level_first, level_factor, factor_k, factor_offset, static.entry_factor, static.entry_row, static.entry_col,
         lam, work.u, work.ze, c,
@@ -374,7 +397,8 @@ def information_at(static, work, lam, sigma2):
         r, rx,
     )  # fmt: skip
     solve_tail(work.tail, static.nt, p, static.n_lead * static.A.shape[1] + static.ns, r, rx)
-    return reduce_information(c, zz, r, rx, work.ze, sigma2, static.nu, not static.known_sigma2 > 0.0)
+    sum_directions(c, zz, r, work.ze, out, cross)
+    return reduce_information(out, cross, rx, sigma2, static.nu, profiled)
 
 
 @kernel()
