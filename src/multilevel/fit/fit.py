@@ -313,7 +313,7 @@ class Fit:
             out = out * np.sqrt(design.weights)
         if design.known_se is not None:
             out = out / design.known_se
-        return out / self.sigma if kind == "standardized" and self.sigma is not None else out
+        return out / self.sigma if kind == "standardized" and self.sigma else out  # a perfect fit has no scale
 
     def predict(self, new_data: Any = None, **settings: Any) -> Any:
         """Predictions with intervals: ``predict(new_data, target="conditional", kind="mean", interval=0.95)``.

@@ -117,7 +117,8 @@ class Reader:
             message = f"{shown}() cannot stand right of the bar: only grouping column names can"
         else:
             message = f'"{shown}" is not a listed function: {ONLY}'
-        hint = nearest(token.value, known) or (f"Listed: {', '.join(known)}." if known else "")
+        near = "" if token.value in LATER else nearest(token.value, known)
+        hint = near or (f"Listed: {', '.join(known)}." if known else "")
         return self.fault(token.at, message, code="E_FORMULA_FUNCTION", hint=hint)
 
     def arguments(self, name: str, at: int, known: Sequence[str]) -> Call:

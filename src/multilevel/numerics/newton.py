@@ -221,7 +221,7 @@ def _newton(
         wandering = secants.near > 12 and progress.decrement < 1e-8  # rounding of the criterion is all that is left
         if progress.decrement < tolerance or settled or wandering:
             # a small step is not enough: flat directions get none, whatever their gradient
-            progress.converged = progress.scaled_gradient < CONVERGED
+            progress.converged = progress.scaled_gradient < max(CONVERGED, 2.0 * tolerance**0.5)
             return state
         step = _clip(objective, free, full if damping == 0.0 else _solve(h, g, damping), state.theta)
         if progress.decrement < LAST and objective.seconds > EXPENSIVE:
