@@ -51,9 +51,9 @@ class Elimination:
     Not thread-safe: each call to `solve` overwrites the factor that `inverse` and `forward` use.
     """
 
-    def __init__(self, products: CrossProducts) -> None:
+    def __init__(self, products: CrossProducts, known: Pattern | None = None) -> None:
         self.products = products
-        self.pattern: Pattern = pattern(products)
+        self.pattern: Pattern = known or pattern(products)
         pt, p1 = self.pattern, products.p + 1
         if pt.lead >= 0:
             factor = products.factors[pt.lead]
@@ -237,6 +237,10 @@ class Elimination:
         end = self.q1 + pt.ns
         return r[:end], self.tail.forward(np.concatenate([r[end:], rx]))
 
+    def quadratic(self, r: np.ndarray, rx: np.ndarray) -> np.ndarray:
+        """[r; rx]' M⁻¹ [r; rx] (s, s), M bordered by X'X; overwrites them."""
+        head, tail = self.forward(r, rx)
+        return np.asarray(head.T @ head + tail.T @ tail)
 
     def backward(self, r: np.ndarray, rx: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """L'⁻¹ [r; rx] for the columns of r (q, s) and rx (p, s); returns the effects and the fixed part."""

@@ -19,6 +19,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ..numerics.newton import Progress, minimise
+from .iterated import Stalled, search
 from .likelihood import Likelihood, State
 from .objective import GaussianObjective
 
@@ -79,7 +80,18 @@ class ProbedObjective(GaussianObjective):
 def minimise_large(
     likelihood: Likelihood, start: np.ndarray, maxiter: int, tick: Callable[[int, float], None] | None
 ) -> tuple[State, Progress]:
-    """Rough search on probed gradients, one exact inverse, fine search with the bias taken out."""
+    """The search without factorisations where it settles; otherwise a rough one on probed gradients, one exact
+    inverse, and a fine one with the bias taken out."""
+    try:
+        theta, progress = search(likelihood, start, maxiter, tick)
+    except (Stalled, np.linalg.LinAlgError):
+        return _minimise_factored(likelihood, start, maxiter, tick)
+    return likelihood.evaluate(theta), progress
+
+
+def _minimise_factored(
+    likelihood: Likelihood, start: np.ndarray, maxiter: int, tick: Callable[[int, float], None] | None
+) -> tuple[State, Progress]:
     objective = ProbedObjective(likelihood)
     state, rough = minimise(objective, start, maxiter, tick, polish=False, tolerance=ROUGH)
     if not rough.converged:

@@ -49,13 +49,15 @@ class Likelihood:
     scales : one Scale a term
     reml : integrate the fixed effects (restricted likelihood) rather than maximise over them
     sigma2 : the known residual variance (internal units), or None to profile it
+    elimination : how the mixed-model equations are solved; exactly unless given
     """
 
     def __init__(
-        self, products: CrossProducts, scales: Sequence[Scale], reml: bool, sigma2: float | None = None
-    ) -> None:
+        self, products: CrossProducts, scales: Sequence[Scale], reml: bool, sigma2: float | None = None,
+        elimination: Elimination | None = None,
+    ) -> None:  # fmt: skip
         self.products, self.scales, self.reml, self.known_sigma2 = products, tuple(scales), reml, sigma2
-        self.elimination = Elimination(products)
+        self.elimination = elimination or Elimination(products)
         self.nu = products.n - (products.p if reml else 0)
         counts = [len(s.kinds()) for s in self.scales]
         bounds = np.concatenate([[0], np.cumsum(counts)]).astype(int)
@@ -216,8 +218,7 @@ class Likelihood:
         information = c.T @ zz
         scaled = [part.transpose(0, 2, 1) @ v for part, v in zip(self.split(zz), state.lam, strict=True)]
         r = self.elimination.to_vector([np.ascontiguousarray(v.transpose(0, 2, 1)) for v in scaled])
-        head, tail = self.elimination.forward(r, np.ascontiguousarray(zx[:-1]))
-        information = (information - head.T @ head - tail.T @ tail) / s2
+        information = (information - self.elimination.quadratic(r, np.ascontiguousarray(zx[:-1]))) / s2
         if profiled and self.known_sigma2 is None:
             # AI_θσ² = c'Z'ê/2σ⁴ and AI_σ²σ² = ν/2σ⁴; twice their Schur complement
             information -= np.outer(cross, cross) / (s2 * s2 * self.nu)

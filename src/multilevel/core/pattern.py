@@ -13,6 +13,7 @@ import numpy as np
 
 from ..data.cross_products import CrossProducts, FactorProducts
 
+FEW_SPARSE = 0.02  # share of the nodes below which eliminating them first gains nothing
 MOST_NODES = 20_000  # bit-set rows of the ordering: 50 MB at this size
 
 
@@ -209,6 +210,9 @@ def _order_nodes(kernels, leading, inner, first_node, n_nodes, n_chain_nodes, n_
             if len(rest) > 1:
                 kernels.connect_groups(adjacency, np.array([0, len(rest)], np.int64), rest)
         rest_order, rest_start, rest_struct = kernels.minimum_degree(adjacency, kernels.DENSE)
+        if len(rest_order) < FEW_SPARSE * n_rest and not n_chain:
+            # a tail without sparse columns before it is addressed without a table of positions
+            rest_order, rest_start, rest_struct = rest_order[:0], rest_start[:1], rest_struct[:0]
     chain_sizes = np.array([len(c) for c in chain], dtype=np.int64)
     chain_flat = np.concatenate(chain).astype(np.int32) if chain else np.zeros(0, np.int32)
     order = np.concatenate([np.arange(n_chain_nodes, dtype=np.int32), rest_order + np.int32(n_chain_nodes)])

@@ -87,6 +87,59 @@ def assemble_trailing(block, lam, begin, high, low, width, shift, target, diagon
 
 
 @kernel(
+    f"float64({M3}, {M3}, {M2}, {I8}, {I4}, {I4}, {I4}, {V}, {M2}, int64, {M2}, {V}, {M3}, {M2}, {M3})"
+)
+def factor_level(A, B, T, at, col, width, shift, lam, lam1, level, D, row, L, W, WX):
+    """L = chol(λ'Aλ + I), W = L⁻¹λ'TΛ and WX = L⁻¹λ'B of one leading level; returns |L|, or 0. D, row: workspace."""
+    k, m = A.shape[1], B.shape[2]
+    for a in range(k):
+        for b in range(a + 1):
+            s = 1.0 if a == b else 0.0
+            for i in range(k):
+                left = lam1[i, a]
+                if left != 0.0:
+                    for j in range(k):
+                        s += left * A[level, i, j] * lam1[j, b]
+            D[a, b] = s
+    if not small_cholesky(D, k):
+        return 0.0
+    product = 1.0
+    for a in range(k):
+        product *= D[a, a]
+        for b in range(a + 1):
+            L[level, a, b] = D[a, b]
+        for b in range(a + 1, k):
+            L[level, a, b] = 0.0
+    for a in range(k):
+        for x in range(m):
+            s = 0.0
+            for i in range(k):
+                s += lam1[i, a] * B[level, i, x]
+            for t in range(a):
+                s -= D[a, t] * WX[level, t, x]
+            WX[level, a, x] = s / D[a, a]
+    s0 = at[level]
+    while s0 < at[level + 1]:
+        c = col[s0]
+        km, lm = width[c], shift[c]
+        for b in range(km):
+            for i in range(k):
+                s = 0.0
+                for d in range(km):
+                    s += lam[lm + d * km + b] * T[s0 + d, i]
+                row[i] = s
+            for a in range(k):
+                s = 0.0
+                for i in range(k):
+                    s += lam1[i, a] * row[i]
+                for t in range(a):
+                    s -= D[a, t] * W[s0 + b, t]
+                W[s0 + b, a] = s / D[a, a]
+        s0 += km
+    return product
+
+
+@kernel(
     f"float64({M3}, {M3}, {M2}, {I8}, {I4}, {I4}, {I4}, {V}, {M2}, {I8}, int64, int64, int64, {M3}, {M2}, {M3}, "
     f"{V}, {M2}, {M2})"
 )
@@ -100,53 +153,13 @@ def eliminate_leading(A, B, T, at, col, width, shift, lam, lam1, where, ns, nt, 
     product = 1.0
     pair = 0
     for level in range(n_levels):
-        for a in range(k):
-            for b in range(a + 1):
-                s = 1.0 if a == b else 0.0
-                for i in range(k):
-                    left = lam1[i, a]
-                    if left != 0.0:
-                        for j in range(k):
-                            s += left * A[level, i, j] * lam1[j, b]
-                D[a, b] = s
-        if not small_cholesky(D, k):
+        product *= factor_level(A, B, T, at, col, width, shift, lam, lam1, level, D, row, L, W, WX)
+        if not product > 0.0:
             return np.nan
-        for a in range(k):
-            product *= D[a, a]
-            for b in range(a + 1):
-                L[level, a, b] = D[a, b]
-            for b in range(a + 1, k):
-                L[level, a, b] = 0.0
         if product > 1e150 or product < 1e-150:
             log_det += np.log(product)
             product = 1.0
-        for a in range(k):
-            for x in range(m):
-                s = 0.0
-                for i in range(k):
-                    s += lam1[i, a] * B[level, i, x]
-                for t in range(a):
-                    s -= D[a, t] * WX[level, t, x]
-                WX[level, a, x] = s / D[a, a]
         begin, end = at[level], at[level + 1]
-        s0 = begin
-        while s0 < end:
-            c = col[s0]
-            km, lm = width[c], shift[c]
-            for b in range(km):
-                for i in range(k):
-                    s = 0.0
-                    for d in range(km):
-                        s += lam[lm + d * km + b] * T[s0 + d, i]
-                    row[i] = s
-                for a in range(k):
-                    s = 0.0
-                    for i in range(k):
-                        s += lam1[i, a] * row[i]
-                    for t in range(a):
-                        s -= D[a, t] * W[s0 + b, t]
-                    W[s0 + b, a] = s / D[a, a]
-            s0 += km
         for s1 in range(begin, end):
             c1 = col[s1]
             if k == 1:  # the common case, worth its own loops: one multiplication a pair
