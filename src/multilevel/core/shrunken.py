@@ -44,9 +44,10 @@ def james_stein(means: np.ndarray, precision: np.ndarray, sigma2: float, df: flo
     spread = float(precision @ deviations**2)
     c = 1.0 if np.isinf(df) else df / (df + 2.0)
     noise = c * (k - 3) * sigma2
-    typical = (total - float(precision @ precision) / total) / (k - 1)
+    typical = float((total - float(precision @ precision) / total) / (k - 1))
     if spread <= noise:
         statistic = spread / sigma2 if sigma2 > 0.0 else 0.0
         return Shrinkage(1.0, mean, deviations, statistic, 0.0)
     statistic = spread / sigma2 if sigma2 > 0.0 else np.inf
-    return Shrinkage(noise / spread, mean, deviations, statistic, (spread / (c * (k - 3)) - sigma2) / typical)
+    between = float(spread / (c * (k - 3)) - sigma2) / float(typical)
+    return Shrinkage(noise / spread, mean, deviations, statistic, between)

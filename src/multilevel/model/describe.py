@@ -158,7 +158,7 @@ def sizes(model: Model) -> list[Sizes]:
     for group in model.design.groups:
         if group.label not in out:
             n = np.bincount(group.codes, minlength=len(group.levels))
-            out[group.label] = Sizes(group.label, len(n), int(n.min()), float(np.median(n)), int(n.max()))
+            out[group.label] = Sizes(group.label, len(n), int(np.min(n)), float(np.median(n)), int(np.max(n)))
     return list(out.values())
 
 

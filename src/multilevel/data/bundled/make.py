@@ -75,7 +75,7 @@ def classes() -> None:
     effects = rng.multivariate_normal([0.0, 0.0], covariance, size=len(names))
     rows, class_effects = [], {}
     for school, resources, (intercept, slope) in zip(names, funding, effects, strict=True):
-        for number in range(1, rng.integers(2, 7) + 1):
+        for number in range(1, int(rng.integers(2, 7)) + 1):
             classroom = f"{school}C{number}"
             class_effects[classroom] = rng.normal(0, 2.5)
             ses = np.round(rng.normal(0.3 * intercept / 4, 1.0, size=rng.integers(5, 31)), 2)
