@@ -24,6 +24,7 @@ MEANING: dict[str, str] = {
     "correlation": "correlation of two coefficients between levels of the group",
     "n": "number of rows",
     "lambda": "weight of a level's own data, 1 − conditional variance / variance: 0 is complete pooling, 1 is none",
+    "known": "whether the level was in the data of the fit",
     "rhat": "potential scale reduction of the draws",
     "ess_bulk": "effective number of draws for the centre of the distribution",
     "ess_tail": "effective number of draws for its tails",
@@ -35,6 +36,7 @@ VARIANCE_COMPONENTS = ("group", "term", "sd", "variance", "std_error", "lower", 
 CORRELATIONS = ("group", "term_1", "term_2", "correlation", "lower", "upper")
 INTERVALS = ("parameter", "group", "term", "estimate", "lower", "upper")
 SHRINKAGE = ("group", "level", "n", "lambda")
+GROUP_UPDATE = ("group", "level", "term", "n", "known", "estimate", "std_error", "lower", "upper")
 DISPERSION = ("parameter", "estimate", "std_error", "lower", "upper")
 DIAGNOSTICS = ("rhat", "ess_bulk", "ess_tail")
 

@@ -60,6 +60,21 @@ class Certainty(ABC):
         `parameters` carries the uncertainty of the variance components too (as extra variance and finite df).
         """
 
+    def covariance(self, rows: Combination) -> np.ndarray:
+        """Covariance of several x'β + z'b around their estimates, given the variance components, (m, m).
+
+        Raises
+        ------
+        SettingError
+            Where the estimator has no joint distribution of β and b.
+        """
+        from ..errors import SettingError
+
+        raise SettingError(
+            "this estimator has no joint distribution of coefficients and group effects",
+            hint='Fit with "reml", "ml" or "moments".',
+        )
+
     @abstractmethod
     def sd_intervals(self, level: float) -> tuple[list[list[tuple[float, float]]], tuple[float, float]]:
         """Intervals of the standard deviations: per term and coefficient, and of the residual one."""

@@ -330,6 +330,15 @@ class Fit:
 
         return simulate(self, draws, **settings)
 
+    def update_groups(self, rows: Any, **settings: Any) -> Any:
+        """What a few new rows say about their groups, known or new, without refitting; `.table`, `.predict(new_data)`.
+
+        See `predictions.update.update_groups`.
+        """
+        from ..predictions.update import update_groups
+
+        return update_groups(self, rows, **settings)
+
     # --- the whole -----------------------------------------------------------------------------------------------
     @cached_property
     def _noticed(self) -> tuple[Any, ...]:

@@ -159,21 +159,46 @@ class MixedCertainty(Certainty):
 
     def _many_factor_variance(self, x: np.ndarray, codes: tuple[np.ndarray, ...], w: list[np.ndarray]) -> np.ndarray:
         """‖L⁻¹ [weights; x]‖², in batches of rows."""
-        elimination = self.likelihood.elimination
         out = np.empty(len(x))
-        batch = max(1, BLOCK // max(elimination.q + elimination.products.p, 1))
+        batch = self._batch()
         for start in range(0, len(x), batch):
             part = slice(start, min(start + batch, len(x)))
-            m = part.stop - part.start
-            blocks = [np.zeros((f.n_levels, f.k, m)) for f in self.products.factors]
-            for t, code in enumerate(codes):
-                f, a, b = self._place(t)
-                rows = np.flatnonzero(code[part] >= 0)
-                blocks[f][code[part][rows], a:b, rows] = w[t][part][rows]
-            r = elimination.to_vector(blocks) if blocks else np.zeros((0, m))
-            head, tail = elimination.forward(np.ascontiguousarray(r), np.ascontiguousarray(x[part].T))
+            head, tail = self._solved(x, codes, w, part)
             out[part] = (head**2).sum(axis=0) + (tail**2).sum(axis=0)
         return out
+
+    def _batch(self) -> int:
+        elimination = self.likelihood.elimination
+        return max(1, BLOCK // max(elimination.q + elimination.products.p, 1))
+
+    def _solved(
+        self, x: np.ndarray, codes: tuple[np.ndarray, ...], w: list[np.ndarray], part: slice
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """L⁻¹ [weights; x] for some of the rows, as columns."""
+        elimination = self.likelihood.elimination
+        m = part.stop - part.start
+        blocks = [np.zeros((f.n_levels, f.k, m)) for f in self.products.factors]
+        for t, code in enumerate(codes):
+            f, a, b = self._place(t)
+            rows = np.flatnonzero(code[part] >= 0)
+            blocks[f][code[part][rows], a:b, rows] = w[t][part][rows]
+        r = elimination.to_vector(blocks) if blocks else np.zeros((0, m))
+        return elimination.forward(np.ascontiguousarray(r), np.ascontiguousarray(x[part].T))
+
+    def covariance(self, rows: Combination) -> np.ndarray:
+        """Given the variance components, over batches of rows against batches of rows."""
+        state = self.information.restore()
+        x, w = self._weights(state, rows)
+        out = np.empty((len(x), len(x)))
+        batch = self._batch()
+        parts = [slice(a, min(a + batch, len(x))) for a in range(0, len(x), batch)]
+        for i, part in enumerate(parts):
+            head, tail = self._solved(x, rows.codes, w, part)
+            for other in parts[: i + 1]:
+                near, far = (head, tail) if other is part else self._solved(x, rows.codes, w, other)
+                out[part, other] = head.T @ near + tail.T @ far
+                out[other, part] = out[part, other].T
+        return self.state.sigma2 * self.unit**2 * out
 
     # --- standard deviations and correlations ----------------------------------------------------------------
     def _sds(self, state: State) -> np.ndarray:

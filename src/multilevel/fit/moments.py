@@ -46,6 +46,9 @@ class MomentsCertainty(Certainty):
         ratio = self.mixed.state.sigma2 / profiled
         return tuple(ratio * c for c in self.mixed.effect_covariances())
 
+    def covariance(self, rows: Combination) -> np.ndarray:
+        return self.mixed.covariance(rows)
+
     def spread(self, rows: Combination, parameters: bool = True) -> Spread:
         extra = self._extra
         if not parameters or extra is None:

@@ -41,6 +41,9 @@ class Recomputed(Certainty):
     def spread(self, rows: Combination, parameters: bool = True) -> Spread:
         return self._certainty.spread(rows, parameters)
 
+    def covariance(self, rows: Combination) -> np.ndarray:
+        return self._certainty.covariance(rows)
+
     def sd_intervals(self, level: float) -> tuple[list[list[tuple[float, float]]], tuple[float, float]]:
         return self._certainty.sd_intervals(level)
 

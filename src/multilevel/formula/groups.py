@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..errors import UnseenLevelError, listed, printable
+from ..errors import MissingDataError, UnseenLevelError, listed, printable
 from .columns import NewColumns, TrainingColumns
 from .memory import combined_labels
 
@@ -39,6 +39,25 @@ def combine(a: np.ndarray, n_a: int, b: np.ndarray, n_b: int) -> tuple[np.ndarra
         return rank[key], np.flatnonzero(seen).astype(np.int64)
     present, codes = np.unique(key, return_inverse=True)
     return codes.astype(np.int32), present
+
+
+def row_labels(names: tuple[str, ...], columns: NewColumns) -> list[str]:
+    """The label of each new row's level, known or not, as the training labels are written.
+
+    Raises
+    ------
+    MissingDataError
+        Where a label is missing.
+    """
+    parts = [columns.group(name) for name in names]
+    for name, (_, new, _) in zip(names, parts, strict=True):
+        rows = np.flatnonzero(new < 0)
+        if len(rows):
+            raise MissingDataError(
+                f'column "{printable(name)}" is missing in {len(rows)} rows (first row {rows[0]})',
+                hint="Drop these rows, or give them a label.",
+            )
+    return [":".join(labels) for labels in zip(*([levels[i] for i in new] for _, new, levels in parts), strict=True)]
 
 
 def new_levels(names: tuple[str, ...], columns: NewColumns, keys: Keys, unseen: str) -> np.ndarray:
