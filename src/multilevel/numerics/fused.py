@@ -337,8 +337,10 @@ def solve_tail(tail, nt, p, end, r, rx):
 def sum_directions(c, zz, r, ze, out, cross):
     """out = c'Z'Zc − r'r (lower triangle), cross = c'Z'ê."""
     q, n = c.shape
-    out[:] = 0.0
-    cross[:] = 0.0
+    for a in range(n):
+        cross[a] = 0.0
+        for b in range(n):
+            out[a, b] = 0.0
     for j in range(q):
         for a in range(n):
             cross[a] += c[j, a] * ze[j]

@@ -108,9 +108,12 @@ def directions(A, B, lam, L, WX, entry_row, entry_col, u, ze, p, out, rx, cross)
     n, m = len(entry_row), B.shape[2]
     zx = np.zeros((m, n))
     c, zz, r = np.empty((2, n)), np.empty((2, n)), np.empty((2, n))
-    out[:] = 0.0
-    rx[:] = 0.0
-    cross[:] = 0.0
+    for e in range(n):
+        cross[e] = 0.0
+        for a in range(n):
+            out[e, a] = 0.0
+        for x in range(p):
+            rx[x, e] = 0.0
     l00, l01, l10, l11 = lam[0, 0], lam[0, 1], lam[1, 0], lam[1, 1]
     for level in range(A.shape[0]):
         a00, a10, a11 = A[level, 0, 0], A[level, 1, 0], A[level, 1, 1]

@@ -40,7 +40,8 @@ def eliminate(A, B, T, at, col, width, shift, lam, lam1, L, W, WX, D, SX, XX):
 @kernel(f"void({V}, {V}, {I8}, {I4}, {I4}, {I4}, {I4}, {V}, {V})")
 def scale_blocks(block, lam, begin, high, low, width, shift, out, D):
     """out = Λ'(Z'Z)₂₂Λ block by block; D = its diagonal + 1."""
-    D[:] = 1.0
+    for i in range(len(D)):
+        D[i] = 1.0
     for e in range(len(high)):
         r, c = high[e], low[e]
         kr, kc, lr, lc, at = width[r], width[c], shift[r], shift[c], begin[e]
@@ -59,7 +60,9 @@ def scale_blocks(block, lam, begin, high, low, width, shift, out, D):
 def multiply(scaled, begin, high, low, width, at, col, W, X, out):
     """out = S X."""
     n, k = X.shape[1], W.shape[1]
-    out[:] = X
+    for i in range(X.shape[0]):
+        for s in range(n):
+            out[i, s] = X[i, s]
     for e in range(len(high)):
         r, c = high[e], low[e]
         kc = width[c]
@@ -73,7 +76,8 @@ def multiply(scaled, begin, high, low, width, at, col, W, X, out):
     total = np.empty(n)
     for level in range(len(at) - 1):
         for a in range(k):
-            total[:] = 0.0
+            for s in range(n):
+                total[s] = 0.0
             for e in range(at[level], at[level + 1]):
                 v, c = W[e, a], col[e]
                 for s in range(n):
@@ -94,7 +98,8 @@ def leading_sums(at, col, L, W, D, Z, E, exact, noisy):
     n, k = Z.shape[1], L.shape[1]
     own = np.empty((k, k))
     inverse = np.zeros((k, k))
-    a_z, a_e = np.empty((k, n)), np.empty((k, n))
+    a_z = np.empty((k, n))
+    a_e = np.empty((k, n))
     for level in range(L.shape[0]):
         for a in range(k):
             inverse[a, a] = 1.0 / L[level, a, a]
@@ -106,8 +111,10 @@ def leading_sums(at, col, L, W, D, Z, E, exact, noisy):
         for a in range(k):
             for b in range(k):
                 own[a, b] = 1.0 if a == b else 0.0
-        a_z[:] = 0.0
-        a_e[:] = 0.0
+        for a in range(k):
+            for s in range(n):
+                a_z[a, s] = 0.0
+                a_e[a, s] = 0.0
         for e in range(at[level], at[level + 1]):
             c = col[e]
             for a in range(k):
