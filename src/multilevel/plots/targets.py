@@ -1,0 +1,113 @@
+"""What each prediction target means, for one model: ``ml.plot.targets(fit)``.
+
+At the average of all predictors, one line a target: the interval of the expected response (thick), and of a single new
+observation (thin). Lines differ in which uncertainty they hold:
+
+    conditional   β̂ and b̂ of a group that was in the data        new_group   β̂ and the spread of groups, z'Σz
+    reference, marginal   β̂ alone: the population's centre
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from . import base
+from .base import BLUE, GREY, INK, ORANGE, safe
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from ..fit.fit import Fit
+
+Intervals = list[tuple[np.ndarray, np.ndarray, np.ndarray]]  # of the mean, and of an observation where it has one
+
+
+def targets(fit: Fit, group: str | None = None) -> Figure:
+    """Predictions under every target, for a group at either end and for none of those seen.
+
+    Parameters
+    ----------
+    fit : Fit
+    group : str, optional
+        The grouping factor whose levels serve as examples; the one with the most levels otherwise.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    SettingError
+        For an unknown group, or a model without group terms.
+
+    Examples
+    --------
+    >>> import multilevel as ml
+    >>> fit = ml.fit("score ~ 1 + (1 | school)", ml.datasets.load("schools"))
+    >>> len(ml.plot.targets(fit).axes)
+    1
+    """
+    label = base.grouping_factor(fit, group)
+    names, codes = _examples(fit, label)
+    intervals = _predictions(fit, label, codes)
+    rows = [f'"conditional"\n{safe(label)} {safe(name)}, in the data' for name in names]
+    rows += [f'"new_group"\nanother {safe(label)} of the same kind', '"reference", "marginal"\nthe centre of the groups']
+    fig, (ax,) = base.figure(8.6, 1.5 + 0.62 * len(rows))
+    at = np.arange(len(rows))[::-1]
+    colours = [BLUE] * len(names) + [ORANGE, GREY]
+    estimate, lower, upper = intervals[0]
+    for y, colour, centre, low, high in zip(at, colours, estimate, lower, upper, strict=True):
+        ax.hlines(y, low, high, color=colour, linewidth=6.0, alpha=0.75)
+        ax.plot(centre, y, "o", color="white", markeredgecolor=colour, markersize=6.5, zorder=3)
+        ax.text(high, y + 0.17, f"{low:.4g} … {high:.4g}", ha="right", va="bottom", fontsize=8, color=INK)
+    for _, low, high in intervals[1:]:
+        ax.hlines(at, low, high, color=colours, linewidth=1.2)
+    ax.set_yticks(at, rows, color=INK, fontsize=9)
+    ax.set_ylim(-0.6, len(rows) - 0.4)
+    base.title(ax, "One prediction, four questions")
+    also = "; thin: of one new observation" if len(intervals) > 1 else ""
+    response = safe(fit.model.design.response_name, 40)
+    ax.set_xlabel(f"{response}: {100 * fit.level:.3g}% interval of the expected value{also}", fontsize=9.5, color=INK)
+    return fig
+
+
+def _examples(fit: Fit, label: str) -> tuple[list[str], list[int]]:
+    """The levels with the lowest and the highest first coefficient."""
+    first = next(t for t, g in enumerate(fit.model.design.groups) if g.label == label)
+    effects = np.nan_to_num(fit.estimates.effects[first][:, 0])
+    codes = list(dict.fromkeys([int(np.argmin(effects)), int(np.argmax(effects))]))
+    return [fit.model.design.groups[first].levels[c] for c in codes], codes
+
+
+def _predictions(fit: Fit, label: str, codes: list[int]) -> Intervals:
+    """(estimate, lower, upper) for the example levels, a new one and none, at the average of every column."""
+    from ..fit.estimates import Combination
+    from ..formula.records import Rows
+    from ..predictions.targets import NEW, OUT, _estimate, _interval
+
+    design = fit.model.design
+    of_label = np.array([*codes, NEW, OUT], np.int32)
+    m = len(of_label)
+
+    def average(columns: tuple[np.ndarray | None, ...]) -> np.ndarray:
+        return np.tile([1.0 if c is None else float(np.mean(c)) for c in columns], (m, 1)).reshape(m, len(columns))
+
+    others = np.full(m, OUT, np.int32)
+    chosen = tuple(of_label if g.label == label else others for g in design.groups)
+    x, z = average(design.fixed_columns), tuple(average(g.columns) for g in design.groups)
+    combination = Combination(x, chosen, z)
+    offset = None if design.offset is None else np.full(m, float(np.mean(design.offset)))
+    weights = None if design.weights is None else np.full(m, float(np.median(design.weights)))
+    rows = Rows(m, tuple(x.T), (), offset, weights)
+    estimate = _estimate(fit, rows, combination)
+    kinds = ["mean"] if fit.sigma is None else ["mean", "response"]
+    out: Intervals = []
+    for kind in kinds:
+        ends = _interval(fit, rows, combination, estimate, kind, fit.level, True)
+        out.append((estimate, ends["lower"], ends["upper"]))
+    return out
+
+
+MEMBER = targets
