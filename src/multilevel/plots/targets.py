@@ -53,7 +53,8 @@ def targets(fit: Fit, group: str | None = None) -> Figure:
     names, codes = _examples(fit, label)
     intervals = _predictions(fit, label, codes)
     rows = [f'"conditional"\n{safe(label)} {safe(name)}, in the data' for name in names]
-    rows += [f'"new_group"\nanother {safe(label)} of the same kind', '"reference", "marginal"\nthe centre of the groups']
+    rows.append(f'"new_group"\nanother {safe(label)} of the same kind')
+    rows.append('"reference", "marginal"\nthe centre of the groups')
     fig, (ax,) = base.figure(8.6, 1.5 + 0.62 * len(rows))
     at = np.arange(len(rows))[::-1]
     colours = [BLUE] * len(names) + [ORANGE, GREY]
