@@ -17,6 +17,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from . import errors as errors
     from . import plots as plot
+    from .checks.check import advise, check
+    from .checks.influence import influence
+    from .checks.kfold import kfold
+    from .checks.logo import logo
+    from .checks.loo import loo
+    from .checks.pooling import pooling
     from .data import examples as datasets
     from .fit.fit import Fit
     from .fit.store import load
@@ -24,7 +30,10 @@ if TYPE_CHECKING:
 
     __version__: str
 
-__all__ = ["Fit", "Model", "__version__", "datasets", "errors", "fit", "load", "plot"]
+__all__ = [
+    "Fit", "Model", "__version__", "advise", "check", "datasets", "errors", "fit", "influence", "kfold", "load", "logo",
+    "loo", "plot", "pooling",
+]  # fmt: skip
 
 # public name → module and the name in it; no name means the module itself
 _PLACES: dict[str, tuple[str, str | None]] = {
@@ -34,6 +43,13 @@ _PLACES: dict[str, tuple[str, str | None]] = {
     "datasets": ("data.examples", None),
     "errors": ("errors", None),
     "plot": ("plots", None),
+    "pooling": ("checks.pooling", "pooling"),
+    "loo": ("checks.loo", "loo"),
+    "logo": ("checks.logo", "logo"),
+    "kfold": ("checks.kfold", "kfold"),
+    "influence": ("checks.influence", "influence"),
+    "check": ("checks.check", "check"),
+    "advise": ("checks.check", "advise"),
 }
 
 

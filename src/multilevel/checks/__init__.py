@@ -1,0 +1,1 @@
+"""Checks of a fit: scores of prediction, comparison of poolings, influence, residuals, advice; one a file."""

@@ -1,0 +1,52 @@
+"""A model on some of its rows, without reading the data again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from ..model.model import Model
+
+
+def without(model: Model, rows: np.ndarray) -> Model:
+    """The model without some rows; levels that no longer occur are dropped, columns are the same numbers.
+
+    Parameters
+    ----------
+    model : Model
+    rows : (n,) bool array
+        The rows to leave out.
+    """
+    design, keep = model.design, np.flatnonzero(~rows)
+
+    def part(column: np.ndarray | None) -> np.ndarray | None:
+        return None if column is None else np.ascontiguousarray(column[keep])
+
+    groups = []
+    for g in design.groups:
+        present, codes = np.unique(g.codes[keep], return_inverse=True)
+        levels = tuple(g.levels[i] for i in present)
+        columns = tuple(map(part, g.columns))
+        groups.append(replace(g, columns=columns, codes=codes.astype(np.int32), levels=levels))
+    smaller = replace(
+        design,
+        response=design.response[keep],
+        fixed_columns=tuple(map(part, design.fixed_columns)),
+        groups=tuple(groups),
+        offset=part(design.offset),
+        weights=part(design.weights),
+        known_se=part(design.known_se),
+        kept=keep if design.kept is None else design.kept[keep],
+    )
+    return model_of(model, smaller)
+
+
+def model_of(model: Model, design: object) -> Model:
+    """The model with another design; nothing is read or checked again."""
+    out = type(model).__new__(type(model))
+    kept = {name: vars(model)[name] for name in ("formula", "family", "link", "rank", "native", "warnings")}
+    out.__dict__.update(kept, design=design)
+    return out
