@@ -53,7 +53,7 @@ def mixed(record: dict) -> dict:
     }
     if inference:
         out["df"] = [inference[name]["df"] for name in record["fixef"]]
-    for key in ("profile_ci_95", "predict_new", "icc"):
+    for key in ("profile_ci_95", "predict_new", "icc", "icc_by_group", "r2_nakagawa"):
         if record.get(key):
             out[key] = record[key]
     return out

@@ -282,6 +282,52 @@ class Fit:
 
         return icc(self, kind)
 
+    def icc_table(self) -> Any:
+        """Table of both intraclass correlations with intervals: group, kind, estimate, lower, upper."""
+        from ..variance.shares import icc_table
+
+        return self._frame(icc_table(self))
+
+    def icc_along(self, term: str | None = None, values: Any = None, group: str | None = None) -> Any:
+        """Table of the ICC along a predictor whose slope varies: value, icc, lower, upper."""
+        from ..variance.along import icc_along
+
+        return self._frame(icc_along(self, term, values, group))
+
+    def variance_shares(self) -> Any:
+        """Table of where the variance sits: component, variance, share, lower, upper."""
+        from ..variance.shares import shares
+
+        return self._frame(shares(self))
+
+    def r2(self, by: str = "all") -> dict[str, float]:
+        """R²: ``{"marginal", "conditional"}`` (Nakagawa), or with ``by="level"`` the part of each level's variance
+        that predictors explain; `variance.r2` has intervals."""
+        from ..variance import r2 as rooms
+
+        if by not in ("all", "level"):
+            raise SettingError(f'unknown by="{printable(by)}"', hint='Use "all" or "level".')
+        return rooms.r2(self) if by == "all" else rooms.r2_levels(self)
+
+    def design_effect(self) -> Any:
+        """Table of what clustering costs a mean: group, n_mean, icc, design_effect, effective_n."""
+        from ..variance.design_effect import design_effect
+
+        return self._frame(design_effect(self))
+
+    @property
+    def effective_parameters(self) -> float:
+        """Trace of the hat matrix: fixed effects plus what the shrunken effects use."""
+        from ..variance.effective import effective_parameters
+
+        return effective_parameters(self)
+
+    def moved(self, group: str | None = None) -> Any:
+        """Table of the levels that pooling moved, farthest first, with the reasons: size, distance, noise."""
+        from ..variance.moved import moved
+
+        return self._frame(moved(self, group))
+
     # --- rows ----------------------------------------------------------------------------------------------------
     @cached_property
     def fitted_values(self) -> np.ndarray:

@@ -56,17 +56,17 @@ def group_variances(fit: Fit) -> dict[str, float]:
     design = fit.model.design
     out: dict[str, float] = {}
     for group, covariance in zip(design.groups, fit.estimates.covariances, strict=True):
-        out[group.label] = out.get(group.label, 0.0) + _mean_variance(design, group, covariance)
+        out[group.label] = out.get(group.label, 0.0) + mean_variance(design, group.columns, covariance)
     return out
 
 
-def _mean_variance(design: Design, group: GroupColumns, covariance: np.ndarray) -> float:
+def mean_variance(design: Design, columns: tuple[np.ndarray | None, ...], covariance: np.ndarray) -> float:
     """mean z'Σz = tr(Σ · mean zz'), without an (n, k) matrix."""
-    if len(group.columns) == 1 and group.columns[0] is None:
+    if len(columns) == 1 and columns[0] is None:
         return float(covariance[0, 0])
     total = 0.0
-    for i, a in enumerate(group.columns):
-        for j, b in enumerate(group.columns[: i + 1]):
+    for i, a in enumerate(columns):
+        for j, b in enumerate(columns[: i + 1]):
             product = b if a is None else a if b is None else a * b
             total += (1.0 if i == j else 2.0) * float(covariance[i, j]) * _mean(design, product)
     return total
