@@ -39,8 +39,11 @@ RANK = {name: i for i, tier in enumerate(TIERS) for name in tier}
 
 # Imports upwards, all of them inside a function, each with its reason.
 UPWARDS = {
-    ("fit/fit.py", "predictions"): "Fit.predict and Fit.simulate are the doors to predictions/targets.py",
-    ("fit/fit.py", "variance"): "Fit.icc and Fit.shrinkage are the doors to variance/",
+    ("fit/answers.py", "predictions"): "Fit.predict and Fit.simulate are doors",
+    ("fit/answers.py", "variance"): "Fit.icc and its neighbours are doors to variance/",
+    ("fit/answers.py", "inference"): "Fit.profile and its neighbours are doors to inference/",
+    ("fit/answers.py", "checks"): "Fit.loo and its neighbours are doors to checks/",
+    ("variance/effective.py", "checks"): "the factorisation at a fit's estimates, whatever its estimator",
 }
 # `Model.fit` and `ml.load` reach estimators through the registry, by name: no arrow in the text
 # `multilevel/__init__.py` re-exports; reading its version or public names from below is not an arrow

@@ -19,7 +19,6 @@ from ..errors import ConvergenceError, MultilevelError, MultilevelWarning, print
 from .logo import logo, outermost
 from .loo import loo
 from .score import SIMILAR, Score
-from .subsets import model_of
 
 if TYPE_CHECKING:
     from ..fit.fit import Fit
@@ -254,7 +253,7 @@ def _others(model: Model, label: str) -> tuple[dict[str, Fit], dict[str, str]]:
     single = model
     if len(model.groups) > 1:
         kept = tuple(g for g in model.design.groups if g.label == label)
-        single = model_of(model, replace(model.design, groups=kept))
+        single = model.with_design(replace(model.design, groups=kept))
     fits: dict[str, Fit] = {}
     reasons: dict[str, str] = {}
     for name in ("complete", "none", "james_stein", "moments"):

@@ -41,12 +41,4 @@ def without(model: Model, rows: np.ndarray) -> Model:
         known_se=part(design.known_se),
         kept=keep if design.kept is None else design.kept[keep],
     )
-    return model_of(model, smaller)
-
-
-def model_of(model: Model, design: object) -> Model:
-    """The model with another design; nothing is read or checked again."""
-    out = type(model).__new__(type(model))
-    kept = {name: vars(model)[name] for name in ("formula", "family", "link", "rank", "native", "warnings")}
-    out.__dict__.update(kept, design=design)
-    return out
+    return model.with_design(smaller)

@@ -10,15 +10,14 @@ first use and kept.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..data.frames import frame
 from ..errors import SettingError, nearest, printable
 from . import tables
+from .answers import Answers
 from .remarks import LIKELIHOODS
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ RESIDUALS = ("response", "pearson", "standardized")
 N_DRAWS = 1000
 
 
-class Fit:
+class Fit(Answers):
     """A fitted model.
 
     Parameters
@@ -218,9 +217,6 @@ class Fit:
         return self._by_level[key]  # type: ignore[no-any-return]
 
     # --- tables --------------------------------------------------------------------------------------------------
-    def _frame(self, columns: Mapping[str, Any]) -> Any:
-        return frame(self.model.native, columns)
-
     @property
     def fixed_effects(self) -> Any:
         """Table of the fixed effects: term, estimate, std_error, df, statistic, p_value, lower, upper."""
@@ -263,71 +259,6 @@ class Fit:
         """
         return self._frame(tables.intervals(self, self.level if level is None else tables.check_level(level)))
 
-    def shrinkage(self) -> Any:
-        """Table of the weight of each level's own data: group, level, n, lambda (0 complete pooling, 1 none)."""
-        from ..variance.shrinkage import shrinkage
-
-        return self._frame(shrinkage(self))
-
-    def icc(self, kind: str = "share") -> dict[str, float]:
-        """Intraclass correlation of each grouping factor; see `variance.icc`.
-
-        Parameters
-        ----------
-        kind : {"share", "correlation"}
-            The part of the variance at that level, or the correlation of two rows in the same level of it
-            (for nested groups, that of a class includes what its school contributes).
-        """
-        from ..variance.icc import icc
-
-        return icc(self, kind)
-
-    def icc_table(self) -> Any:
-        """Table of both intraclass correlations with intervals: group, kind, estimate, lower, upper."""
-        from ..variance.shares import icc_table
-
-        return self._frame(icc_table(self))
-
-    def icc_along(self, term: str | None = None, values: Any = None, group: str | None = None) -> Any:
-        """Table of the ICC along a predictor whose slope varies: value, icc, lower, upper."""
-        from ..variance.along import icc_along
-
-        return self._frame(icc_along(self, term, values, group))
-
-    def variance_shares(self) -> Any:
-        """Table of where the variance sits: component, variance, share, lower, upper."""
-        from ..variance.shares import shares
-
-        return self._frame(shares(self))
-
-    def r2(self, by: str = "all") -> dict[str, float]:
-        """R²: ``{"marginal", "conditional"}`` (Nakagawa), or with ``by="level"`` the part of each level's variance
-        that predictors explain; `variance.r2` has intervals."""
-        from ..variance import r2 as rooms
-
-        if by not in ("all", "level"):
-            raise SettingError(f'unknown by="{printable(by)}"', hint='Use "all" or "level".')
-        return rooms.r2(self) if by == "all" else rooms.r2_levels(self)
-
-    def design_effect(self) -> Any:
-        """Table of what clustering costs a mean: group, n_mean, icc, design_effect, effective_n."""
-        from ..variance.design_effect import design_effect
-
-        return self._frame(design_effect(self))
-
-    @property
-    def effective_parameters(self) -> float:
-        """Trace of the hat matrix: fixed effects plus what the shrunken effects use."""
-        from ..variance.effective import effective_parameters
-
-        return effective_parameters(self)
-
-    def moved(self, group: str | None = None) -> Any:
-        """Table of the levels that pooling moved, farthest first, with the reasons: size, distance, noise."""
-        from ..variance.moved import moved
-
-        return self._frame(moved(self, group))
-
     # --- rows ----------------------------------------------------------------------------------------------------
     @cached_property
     def fitted_values(self) -> np.ndarray:
@@ -360,30 +291,6 @@ class Fit:
         if design.known_se is not None:
             out = out / design.known_se
         return out / self.sigma if kind == "standardized" and self.sigma else out  # a perfect fit has no scale
-
-    def predict(self, new_data: Any = None, **settings: Any) -> Any:
-        """Predictions with intervals: ``predict(new_data, target="conditional", kind="mean", interval=0.95)``.
-
-        See `predictions.targets.predict` for targets and kinds.
-        """
-        from ..predictions.targets import predict
-
-        return predict(self, new_data, **settings)
-
-    def simulate(self, draws: int = 1, **settings: Any) -> np.ndarray:
-        """Responses simulated from the fitted model, (draws, n): ``simulate(100, seed=1, target="new_group")``."""
-        from ..predictions.targets import simulate
-
-        return simulate(self, draws, **settings)
-
-    def update_groups(self, rows: Any, **settings: Any) -> Any:
-        """What a few new rows say about their groups, known or new, without refitting; `.table`, `.predict(new_data)`.
-
-        See `predictions.update.update_groups`.
-        """
-        from ..predictions.update import update_groups
-
-        return update_groups(self, rows, **settings)
 
     # --- the whole -----------------------------------------------------------------------------------------------
     @cached_property

@@ -90,6 +90,7 @@ class Model:
             "link": described.link(link),
             "rank": rank,
             "native": table.native,
+            "table": data,  # a reference: checks look for columns that the formula does not mention
         }
         self.__dict__.update(values)
         self.__dict__["warnings"] = (*design.warnings, *validate.model(self))
@@ -132,6 +133,13 @@ class Model:
         from ..data.cross_products import cross_products
 
         return cross_products(self.design, self.rank)
+
+    def with_design(self, design: Design) -> Model:
+        """The same model on other columns or rows; nothing is read or checked again."""
+        out = type(self).__new__(type(self))
+        kept = {name: value for name, value in self.__dict__.items() if name not in ("scales", "products", "table")}
+        out.__dict__.update(kept, design=design)
+        return out
 
     def fit(self, estimator: str | None = None, **settings: Any) -> Fit:
         """Estimate the model.

@@ -75,8 +75,6 @@ def r2_levels(fit: Fit) -> dict[str, float]:
     dict
         Grouping factor → 1 − v_g / v_g of the null model, ``"Residual"`` last; NaN where the null variance is zero.
     """
-    from ..checks.subsets import model_of
-
     design = fit.model.design
     seen: dict[str, Any] = {}
     for g in design.groups:
@@ -85,7 +83,7 @@ def r2_levels(fit: Fit) -> dict[str, float]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MultilevelWarning)
         try:
-            null = model_of(fit.model, bare).fit(fit.estimator.name if fit.estimator.name in ("reml", "ml") else None)
+            null = fit.model.with_design(bare).fit(fit.estimator.name if fit.estimator.name in ("reml", "ml") else None)
         except (ConvergenceError, MultilevelError, np.linalg.LinAlgError):
             return {label: float("nan") for label in (*seen, RESIDUAL)}
     own = {**group_variances(fit), RESIDUAL: residual_variance(fit)}
