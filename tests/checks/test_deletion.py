@@ -155,6 +155,29 @@ def test_what_cannot_be_left_out_is_said() -> None:
         ml.logo(ml.fit("y ~ x", table))
 
 
+def test_frequencies_are_rows_that_occur_several_times() -> None:
+    table = data().assign(k=np.random.default_rng(4).integers(1, 5, N))
+    many = table.loc[table.index.repeat(table["k"])].reset_index(drop=True)
+    few, all_rows = ml.fit("y | weights(k) ~ x + (1 | g)", table), ml.fit("y ~ x + (1 | g)", many)
+    for refit in (False, True):
+        a, b = ml.logo(few, refit=refit), ml.logo(all_rows, refit=refit)
+        np.testing.assert_allclose(a.elpd_each, b.elpd_each, rtol=1e-6)
+        np.testing.assert_allclose(a.error_each, b.error_each, rtol=1e-5, atol=1e-6)
+        assert (a.rmse, a.sizes.sum()) == (pytest.approx(b.rmse), len(many))
+    counted = ml.kfold(ml.Model("y | weights(k) ~ x + (1 | g)", table), k=12, by="g")
+    assert counted.elpd == pytest.approx(ml.kfold(ml.Model("y ~ x + (1 | g)", many), k=12, by="g").elpd, rel=1e-6)
+
+
+def test_one_level_left_is_no_estimate() -> None:
+    table = data().query("g < 2")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ml.errors.MultilevelWarning)
+        fit = ml.fit("y ~ x + (1 | g)", table)
+        score = ml.logo(fit, refit=True)
+    assert np.isnan(score.elpd_each).all()
+    assert "cannot be estimated without 2 groups" in score.reason
+
+
 def test_compare_scores() -> None:
     table = data()
     a, b = ml.loo(ml.fit("y ~ x + (1 | g) + (1 | c)", table)), ml.loo(ml.fit("y ~ x + (1 | g)", table))

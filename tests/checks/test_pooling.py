@@ -72,6 +72,18 @@ def test_slopes_nesting_and_reasons() -> None:
         ml.pooling(model, group="schol")
 
 
+def test_a_class_within_its_school() -> None:
+    """Partial pooling of a class includes its school, as the class's own mean does."""
+    model = ml.Model("score ~ 1 + (1 | school) + (1 | classroom)", ml.datasets.load("classes"))
+    table = ml.pooling(model, group="classroom").table
+    fit, pupils = model.fit(), ml.datasets.load("classes").drop_duplicates("classroom").set_index("classroom")
+    rows = {"classroom": table["level"].tolist(), "school": pupils.loc[table["level"], "school"].tolist()}
+    expected = fit.predict(rows)
+    np.testing.assert_allclose(table["partial"], expected["estimate"], rtol=1e-10)
+    np.testing.assert_allclose(table["partial_se"], expected["std_error"], rtol=1e-6)
+    assert np.corrcoef(table["none"], table["partial"])[0, 1] > 0.95
+
+
 def test_native_frames() -> None:
     polars = pytest.importorskip("polars")
     found = ml.pooling(ml.Model(SCHOOLS, polars.DataFrame(ml.datasets.load("schools"))))

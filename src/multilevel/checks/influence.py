@@ -2,11 +2,12 @@
 
     β̂ − β̂₍ⱼ₎           exact with the variance components held (`checks/deletion.py`)
     Cook's distance     (β̂ − β̂₍ⱼ₎)' Cov(β̂)⁻¹ (β̂ − β̂₍ⱼ₎) / p
-    ψ̂ − ψ̂₍ⱼ₎           one Newton step of the criterion without the group's rows
+    ψ̂ − ψ̂₍ⱼ₎           one Newton step of the criterion without the group's rows; refitted where that is far
 
 The last because the restricted likelihood of all rows is that of the other rows times the predictive density of the
 group given them: d₍ⱼ₎(ψ) = d(ψ) + 2 elpd_j(ψ). At the optimum its gradient is 2 ∂elpd_j/∂ψ, its Hessian that of d plus
-2 ∂²elpd_j/∂ψ², both by differences of the closed-form elpd of all groups at once.
+2 ∂²elpd_j/∂ψ², both by differences of the closed-form elpd of all groups at once. The unrestricted likelihood does not
+integrate β: there elpd_j is larger by ½ log(|Cov β̂₍ⱼ₎|/|Cov β̂|).
 
 References: Cook (1977), Technometrics 19; Christensen, Pearson & Johnson (1992), Technometrics 34;
 Nieuwenhuis, te Grotenhuis & Pelzer (2012), The R Journal 4.
@@ -15,6 +16,7 @@ Nieuwenhuis, te Grotenhuis & Pelzer (2012), The R Journal 4.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -22,15 +24,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import ConvergenceError, MultilevelError, MultilevelWarning, SettingError
-from .deletion import Deletion
-from .logo import outermost
-from .subsets import without
+from .deletion import Deletion, whole
+from .logo import observations, outermost
+from .subsets import check_levels, without
 
 if TYPE_CHECKING:
     from ..fit.fit import Fit
 
 STEP = 0.02  # of ψ: logs of standard deviations and the like, in which elpd bends slowly
 FARTHEST = 1.5  # largest move of an element of ψ that one step is believed
+FAR = 0.1  # change of a log standard deviation beyond which the level is left out by a refit instead
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +150,7 @@ def influence(fit: Fit, group: str | None = None, rows: bool = False, refit: boo
     deleted = Deletion(fit).groups(mine.codes, len(mine.levels))
     names = _sd_names(fit)
     if refit:
-        shift, sds = _refits(fit, mine.codes, len(mine.levels))
+        shift, sds = _refits(fit, mine.codes, len(mine.levels), range(len(mine.levels)))
     else:
         shift, sds = deleted.shift, _sd_ratios(fit, mine.codes, len(mine.levels), len(names))
     scaled, cooks = _scaled(fit, shift)
@@ -169,12 +172,11 @@ def _scaled(fit: Fit, shift: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _of_rows(fit: Fit) -> Influence:
     design = fit.model.design
     deletion = Deletion(fit)
-    deleted = deletion.groups(np.arange(design.n, dtype=np.int32), design.n)
-    scaled, cooks = _scaled(fit, deleted.shift)
+    scaled, cooks = _scaled(fit, deletion.row_shift)
     a, spare = deletion.adjusted, np.maximum(deletion.spare, 1e-300)
     extra = {"leverage": 1.0 - deletion.spare, "studentized": deletion.residual * np.sqrt(a.w / (a.sigma2 * spare))}
     units = tuple(map(str, range(design.n) if design.kept is None else design.kept.tolist()))
-    return Influence(fit, "row", units, deleted.sizes, scaled, cooks, np.zeros((design.n, 0)), (), extra)
+    return Influence(fit, "row", units, whole(observations(design)), scaled, cooks, np.zeros((design.n, 0)), (), extra)
 
 
 # --- variance components ---------------------------------------------
@@ -198,7 +200,7 @@ def _sd_ratios(fit: Fit, codes: np.ndarray, levels: int, m: int) -> np.ndarray:
     certainty = getattr(certainty, "_certainty", certainty)  # of a loaded fit
     if fit.estimator.name not in ("reml", "ml"):
         return out
-    info = certainty.information
+    info, reml = certainty.information, fit.estimator.name == "reml"
     n = info.n_psi
     if n == 0:
         return out
@@ -206,7 +208,9 @@ def _sd_ratios(fit: Fit, codes: np.ndarray, levels: int, m: int) -> np.ndarray:
     def at(step: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """elpd of each level and log sds at ψ̂ + step."""
         near = _moved(fit, certainty, step)
-        return Deletion(near).groups(codes, levels).elpd, _sds(near)
+        deleted = Deletion(near).groups(codes, levels)
+        # the unrestricted likelihood does not integrate β: it loses less than the predictive density holds
+        return deleted.elpd + (0.0 if reml else 0.5 * deleted.log_det), _sds(near)
 
     width = STEP * np.ones(n)
     for i, j in enumerate(info.free):
@@ -230,7 +234,15 @@ def _sd_ratios(fit: Fit, codes: np.ndarray, levels: int, m: int) -> np.ndarray:
             with np.errstate(invalid="ignore", divide="ignore"):
                 out[level] = np.where(base > 0.0, moved / base, np.nan)
     info.restore()
-    return out
+    return _corrected(fit, codes, out)
+
+
+def _corrected(fit: Fit, codes: np.ndarray, ratios: np.ndarray) -> np.ndarray:
+    """One step is a few per cent off where it is short, and can be far off for the few levels that matter most."""
+    with np.errstate(divide="ignore"):
+        far = np.flatnonzero((np.abs(np.log(ratios)) > FAR).any(axis=1))
+    _, exact = _refits(fit, codes, len(ratios), far)
+    return np.where(np.isfinite(exact), exact, ratios)
 
 
 def _newton(hessian: np.ndarray, slope: np.ndarray, bend: np.ndarray) -> np.ndarray:
@@ -267,17 +279,18 @@ def _moved(fit: Fit, certainty: Any, step: np.ndarray) -> Fit:
 
 
 # --- refits ---------------------------------------------
-def _refits(fit: Fit, codes: np.ndarray, levels: int) -> tuple[np.ndarray, np.ndarray]:
-    """β̂ − β̂₍ⱼ₎ and ratios of standard deviations by fitting without each level."""
+def _refits(fit: Fit, codes: np.ndarray, levels: int, which: Iterable[int]) -> tuple[np.ndarray, np.ndarray]:
+    """β̂ − β̂₍ⱼ₎ and ratios of standard deviations by fitting without each of some levels; NaN for the others."""
     from ..fit.fit import Fit
 
     base = _sds(fit)
     shift, ratios = np.full((levels, len(fit.estimates.beta)), np.nan), np.full((levels, len(base)), np.nan)
-    for level in range(levels):
+    for level in which:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", MultilevelWarning)
             try:
                 model = without(fit.model, codes == level)
+                check_levels(model)
                 found = Fit(model, fit.estimator, fit.estimator.estimate(model))
             except (ConvergenceError, MultilevelError, np.linalg.LinAlgError):
                 continue

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import SettingError
-from .logo import _refitted, outermost
+from .logo import _refitted, observations, outermost
 from .score import Score, named, nothing
 
 if TYPE_CHECKING:
@@ -54,16 +54,18 @@ def kfold(model: Model, k: int = 10, by: str | None = None, seed: int = 0, estim
     fit = model.fit(estimator)
     codes = folds(fit, k, by, np.random.default_rng(seed))
     units = tuple(f"fold {i + 1}" for i in range(k))
-    sizes = np.bincount(codes, minlength=k).astype(float)
+    count = observations(fit.model.design)
+    sizes = np.bincount(codes, count, k)
     unit = "fold" if by is None else f"fold of {by}"
     if fit.estimator.name in ("none", "within"):
         reason = f'"{fit.estimator.name}" has no predictive distribution'
         return nothing("kfold", named(fit), unit, units, sizes, reason)
     elpd, error = _refitted(fit, codes, k)
-    square = np.bincount(codes, error**2, minlength=k)
+    square = np.bincount(codes, count * error**2, k)
     lost = int(np.isnan(elpd).sum())
     reason = f"{lost} folds could not be left out: the rest does not determine the model" if lost else ""
-    return Score("kfold", named(fit), unit, units, sizes, elpd, np.bincount(codes, error, k) / sizes, square, reason)
+    mean = np.bincount(codes, count * error, k) / sizes
+    return Score("kfold", named(fit), unit, units, sizes, elpd, mean, square, reason)
 
 
 def folds(fit: Fit, k: int, by: str | None, rng: np.random.Generator) -> Any:

@@ -17,6 +17,7 @@ from .score import Score, named, nothing
 
 if TYPE_CHECKING:
     from ..fit.fit import Fit
+    from ..formula.design import Design
 
 
 def logo(fit: Fit, group: str | None = None, refit: bool = False) -> Score:
@@ -51,7 +52,8 @@ def logo(fit: Fit, group: str | None = None, refit: bool = False) -> Score:
     label = outermost(fit, group)
     place = next(t for t, g in enumerate(design.groups) if g.label == label)
     codes, levels = design.groups[place].codes, design.groups[place].levels
-    sizes = np.bincount(codes, minlength=len(levels)).astype(float)
+    count = observations(design)
+    sizes = np.bincount(codes, count, len(levels))
     if fit.estimator.name in ("none", "within"):
         reason = "no pooling has no estimate for a group without data"
         return nothing("logo", named(fit), label, tuple(levels), sizes, reason)
@@ -60,11 +62,18 @@ def logo(fit: Fit, group: str | None = None, refit: bool = False) -> Score:
     else:
         found = Deletion(fit).groups(design.groups[place].codes, len(levels))
         elpd, error = found.elpd, found.error
-    square = np.bincount(codes, error**2, minlength=len(levels))
-    mean = np.bincount(codes, error, minlength=len(levels)) / sizes
+    square = np.bincount(codes, count * error**2, len(levels))
+    mean = np.bincount(codes, count * error, len(levels)) / sizes
     lost = [levels[i] for i in np.flatnonzero(np.isnan(elpd))]
-    reason = f"a coefficient of the fixed part hangs on {len(lost)} groups alone ({_some(lost)})" if lost else ""
+    what = "the model cannot be estimated without" if refit else "a coefficient of the fixed part hangs on"
+    reason = f"{what} {len(lost)} groups ({_some(lost)})" if lost else ""
     return Score("logo", named(fit), label, tuple(levels), sizes, elpd, mean, square, reason)
+
+
+def observations(design: Design) -> np.ndarray:
+    """How many observations each row stands for: its frequency, or one."""
+    counted = design.weights is not None and design.weights_kind == "frequency"
+    return np.asarray(design.weights if counted else np.ones(design.n), dtype=float)
 
 
 def outermost(fit: Fit, group: str | None) -> str:
@@ -88,7 +97,7 @@ def outermost(fit: Fit, group: str | None) -> str:
 def _refitted(fit: Fit, codes: np.ndarray, levels: int) -> tuple[np.ndarray, np.ndarray]:
     """As the closed form, at variance components estimated without each level."""
     from ..fit.fit import Fit
-    from .subsets import without
+    from .subsets import check_levels, without
 
     elpd, error = np.full(levels, np.nan), np.full(len(codes), np.nan)
     for level in range(levels):
@@ -97,6 +106,7 @@ def _refitted(fit: Fit, codes: np.ndarray, levels: int) -> tuple[np.ndarray, np.
             warnings.simplefilter("ignore", MultilevelWarning)
             try:
                 model = without(fit.model, rows)
+                check_levels(model)  # a variance between one level and nothing is no estimate
                 estimates = fit.estimator.estimate(model)
             except (ConvergenceError, MultilevelError, np.linalg.LinAlgError):
                 continue

@@ -272,10 +272,12 @@ def _loo_scores(fits: dict[str, Fit]) -> dict[str, Score]:
         return {}
     factors = partial.model.products.factors
     if len(factors) > 1:
-        from .adjusted import Adjusted
+        from ..core.pattern import pattern
 
-        pattern = Adjusted(partial)._workspace.pattern
-        if design.n * (float(pattern.nt) ** 2 + sum(f.n_levels * f.k for f in factors)) > WORK:
+        plan = pattern(partial.model.products)
+        label = factors[plan.lead].label
+        rows = np.bincount(next(g.codes for g in design.groups if g.label == label))
+        if float(rows @ np.diff(plan.at).astype(float) ** 2) > WORK:
             return {}
     return {name: loo(fit) for name, fit in fits.items()}
 
@@ -290,7 +292,8 @@ def _layout(fit: Fit, group: str) -> tuple[tuple[str, ...], list[str], np.ndarra
 def _level_estimates(fit: Fit, group: str, terms: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """β_j + b_ℓj of every level and coefficient with standard errors, (L, terms).
 
-    A level's intercept includes what group-level predictors say about it: no pooling cannot tell the two apart.
+    A level's intercept includes what group-level predictors and the levels that contain it (the school of a class) say
+    about it: no pooling cannot tell them apart.
     """
     from ..fit.estimates import Combination
 
@@ -314,8 +317,20 @@ def _level_estimates(fit: Fit, group: str, terms: list[str]) -> tuple[np.ndarray
                 codes[t][rows] = np.arange(len(levels))
                 z[t][rows, g.names.index(term)] = 1.0
                 value[rows] += estimates.effects[t][:, g.names.index(term)]
+            elif term in g.names and (parent := _parents(fit, group, t)) is not None:
+                codes[t][rows] = parent
+                z[t][rows, g.names.index(term)] = 1.0
+                value[rows] += estimates.effects[t][parent, g.names.index(term)]
     error = np.sqrt(estimates.certainty.spread(Combination(x, tuple(codes), tuple(z))).variance)
     return value.reshape(len(levels), -1), error.reshape(len(levels), -1)
+
+
+def _parents(fit: Fit, group: str, t: int) -> np.ndarray | None:
+    """The level of term t that contains each level of the grouping factor; None where they are not nested."""
+    mine, other = next(g for g in fit.model.design.groups if g.label == group), fit.model.design.groups[t]
+    parent = np.zeros(len(mine.levels), dtype=np.int32)
+    parent[mine.codes] = other.codes
+    return parent if np.array_equal(parent[mine.codes], other.codes) else None
 
 
 def _group_level(fit: Fit, group: str) -> dict[int, np.ndarray]:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..errors import IdentifiabilityError, printable
+
 if TYPE_CHECKING:
     from ..model.model import Model
 
@@ -42,3 +44,18 @@ def without(model: Model, rows: np.ndarray) -> Model:
         kept=keep if design.kept is None else design.kept[keep],
     )
     return model.with_design(smaller)
+
+
+def check_levels(model: Model) -> None:
+    """Refuse a model whose grouping factors have one level left.
+
+    Raises
+    ------
+    IdentifiabilityError
+    """
+    for group in model.design.groups:
+        if len(group.levels) < 2:
+            raise IdentifiabilityError(
+                f'"{printable(group.label)}" has one level left: a variance between groups needs at least two',
+                code="E_ONE_LEVEL",
+            )

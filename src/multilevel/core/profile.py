@@ -3,7 +3,8 @@
     D(c) = min { d(θ, σ) : sd(θ, σ) = c } − min d,      interval { c : D(c) ≤ χ²_{1, level} }
 
 sd_j = σ ρ_j(θ) with ρ_j² the j-th diagonal of λλ', so fixing it fixes σ = c/ρ_j(θ) and leaves a smooth problem in θ
-for the same Newton driver. An interval that reaches zero says so exactly.
+for the same Newton driver. Where σ is known there is nothing to give way, and θ itself is pinned (`pinned.py`).
+An interval that reaches zero says so exactly.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from ..numerics.newton import minimise
 from ..numerics.threads import threads_for
 from .likelihood import TWO_PI, Likelihood, State
 from .objective import GaussianObjective
+from .pinned import pinned_sd, pinned_start
 
 
 class FixedSd(GaussianObjective):
@@ -33,6 +35,8 @@ class FixedSd(GaussianObjective):
         super().__init__(likelihood)
         self.term, self.row = term, row
         self.c = 1.0
+        if term is not None and likelihood.scales[term].k == 1:
+            self.additive[likelihood.slices[term]] = False  # σ = c/ρ is no smooth function of ρ through zero
 
     def _sigma2(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
         """σ² = c²/ρ², and ∂ log σ/∂θ."""
@@ -74,6 +78,38 @@ class FixedSd(GaussianObjective):
         return self.slope(state)[0]
 
 
+class PinnedSd:
+    """min d(θ : sd(θ) = c) where σ is known, or for c = 0."""
+
+    def __init__(self, likelihood: Likelihood, state: State, term: int, row: np.ndarray) -> None:
+        self.likelihood, self.term, self.theta = likelihood, term, np.array(state.theta)
+        self.to_effects = likelihood.products.to_effects[term]
+        self.i = int(np.flatnonzero((self.to_effects == row).all(axis=1))[0])
+        self.near = self._start(zero=False)
+
+    def _start(self, zero: bool) -> np.ndarray:
+        part, scale = self.likelihood.slices[self.term], self.likelihood.scales[self.term]
+        lam = self.to_effects @ scale.factor(self.theta[part])
+        start = pinned_start(scale, self.to_effects, lam @ lam.T, (self.i,), zero)
+        return np.concatenate([self.theta[: part.start], start, self.theta[part.stop :]])
+
+    def value(self, c: float) -> float:
+        """Deviance at the best θ with the standard deviation at c; the next search starts there."""
+        likelihood = self.likelihood
+        scales = list(likelihood.scales)
+        relative = c / math.sqrt(likelihood.known_sigma2 or 1.0)
+        scales[self.term] = pinned_sd(likelihood.scales[self.term], self.to_effects, self.i, relative)
+        likelihood.current = None  # the workspace is shared
+        held = Likelihood(likelihood.products, scales, likelihood.reml, likelihood.known_sigma2, likelihood.elimination)
+        if held.n_theta == 0:
+            return held.evaluate(np.zeros(0)).value
+        start = self.near if c > 0.0 else self._start(zero=True)
+        state, _ = minimise(GaussianObjective(held), start, maxiter=60, polish=False)
+        if np.isfinite(state.value) and c > 0.0:
+            self.near = np.array(state.theta)
+        return float(state.value)
+
+
 class SdProfile:
     """D(c) with warm starts from the nearest point already computed."""
 
@@ -82,6 +118,7 @@ class SdProfile:
         self.least = state.value
         self.known: list[tuple[float, np.ndarray]] = [(self._sd(state), np.array(state.theta))]
         self.estimate = self.known[0][0]
+        self.pinned = None if term is None else PinnedSd(likelihood, state, term, row)
 
     def _sd(self, state: State) -> float:
         if self.objective.term is None:
@@ -93,6 +130,8 @@ class SdProfile:
 
     def drop(self, c: float) -> float:
         """D(c)."""
+        if self.pinned is not None and (c == 0.0 or self.objective.likelihood.known_sigma2 is not None):
+            return self.pinned.value(c) - self.least
         self.objective.c = c
         near = min(self.known, key=lambda item: abs(math.log((item[0] + 1e-300) / c)))
         start = near[1].copy()
@@ -120,15 +159,15 @@ def interval(profile: SdProfile, drop: float, guess: float) -> tuple[float, floa
 
 
 def _ends(profile: SdProfile, drop: float, step: float) -> tuple[float, float]:
-    top = _cross(profile, drop, _anchor(profile), step)
+    top = _cross(profile, drop, anchor(profile), step)
     if profile.estimate == 0.0:
         return 0.0, top
-    if profile.drop(profile.estimate * 1e-4) < drop:
+    if profile.objective.term is not None and profile.drop(0.0) < drop:
         return 0.0, top
     return _cross(profile, drop, profile.estimate, -step), top
 
 
-def _anchor(profile: SdProfile) -> float:
+def anchor(profile: SdProfile) -> float:
     """Where to start looking for the upper end when the estimate itself is zero."""
     if profile.estimate > 0.0:
         return profile.estimate

@@ -21,9 +21,13 @@ if TYPE_CHECKING:
 
     from ..fit.fit import Fit
 
+EXTREMES = 3  # levels named at either end when there is no room for all
 
-def caterpillar(fit: Fit, group: str | None = None, level: float | None = None) -> Figure:
-    """Effects of the levels of one grouping factor, in the order of the first coefficient.
+
+def caterpillar(
+    fit: Fit, group: str | None = None, level: float | None = None, term: str | None = None, ax: Axes | None = None
+) -> Figure:
+    """Effects of the levels of one grouping factor, in the order of the first coefficient shown.
 
     Parameters
     ----------
@@ -32,6 +36,10 @@ def caterpillar(fit: Fit, group: str | None = None, level: float | None = None) 
         A grouping factor; the one with the most levels otherwise.
     level : float, optional
         Coverage of the intervals; that of the fit otherwise.
+    term : str, optional
+        A coefficient that varies by it; all of them otherwise, side by side.
+    ax : matplotlib Axes, optional
+        Where to draw `term` (the first coefficient when it is not given); a figure of its own otherwise.
 
     Returns
     -------
@@ -58,17 +66,29 @@ def caterpillar(fit: Fit, group: str | None = None, level: float | None = None) 
     shape = (-1, len(terms))
     levels = table["level"][:: len(terms)]
     estimate, lower, upper = (table[name].reshape(shape) for name in ("estimate", "lower", "upper"))
-    order = np.argsort(np.nan_to_num(estimate[:, 0]), kind="stable")
-    fig, axes = base.figure(3.4 + 2.9 * len(terms), 1.35 + base.rows_height(len(levels)), len(terms))
-    for j, (ax, term) in enumerate(zip(axes, terms, strict=True)):
-        _panel(ax, estimate[order, j], lower[order, j], upper[order, j])
-        base.title(ax, f"{safe(term, 30)} by {safe(label)}")
-    base.names_at_left(axes[0], [levels[i] for i in order], label)
-    fig.supxlabel(_axis(fit, label, coverage), fontsize=9.5, color=INK)
-    return fig
+    chosen = [terms.index(base.chosen_term(terms, term))] if term or ax else list(range(len(terms)))
+    sheet = base.sheet(3.4 + 2.9 * len(chosen), 0.75 + base.rows_height(len(levels)), 1, len(chosen), ax, sharey=True)
+    first = _order(estimate[:, chosen[0]])
+    base.names_at_left(sheet.ax, [levels[i] for i in first], label)
+    for panel, j in zip(sheet.axes, chosen, strict=True):
+        order = first if len(levels) <= MOST_NAMES else _order(estimate[:, j])  # rows without names need not agree
+        _panel(panel, estimate[order, j], lower[order, j], upper[order, j], [levels[i] for i in order])
+        base.title(panel, f"{safe(terms[j], 30)} by {safe(label)}")
+    axis = f"effect of each {safe(label)} on {base.response(fit)}"
+    if ax is None:
+        sheet.figure.supxlabel(axis, fontsize=9.5, color=INK)
+    else:
+        base.axis_names(sheet.ax, axis)
+    what = f"{safe(terms[chosen[0]], 30)} by {safe(label)}"
+    finding = _finding(estimate[:, chosen[0]], lower[:, chosen[0]], upper[:, chosen[0]])
+    return sheet.head(f"{what}: {finding}", _reading(coverage))
 
 
-def _panel(ax: Axes, estimate: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> None:
+def _order(estimate: np.ndarray) -> np.ndarray:
+    return np.argsort(np.nan_to_num(estimate), kind="stable")
+
+
+def _panel(ax: Axes, estimate: np.ndarray, lower: np.ndarray, upper: np.ndarray, names: list[str]) -> None:
     rows = np.arange(len(estimate))
     apart = (lower > 0.0) | (upper < 0.0)
     few = len(rows) <= MOST_NAMES
@@ -78,11 +98,33 @@ def _panel(ax: Axes, estimate: np.ndarray, lower: np.ndarray, upper: np.ndarray)
         width = 2.0 if few else 0.8
         ax.hlines(rows[here], lower[here], upper[here], color=colour, linewidth=width, alpha=0.6, zorder=2)
         ax.scatter(estimate[here], rows[here], s=26 if few else 5, color=colour, linewidth=0, zorder=3)
+    if not few:
+        _name_extremes(ax, estimate, lower, upper, names)
 
 
-def _axis(fit: Fit, label: str, level: float) -> str:
-    response = safe(fit.model.design.response_name, 40)
-    return f"effect of each {safe(label)} on {response}, with {100 * level:.3g}% interval (blue: without zero)"
+def _name_extremes(ax: Axes, estimate: np.ndarray, lower: np.ndarray, upper: np.ndarray, names: list[str]) -> None:
+    """The levels furthest below and above, written beside their intervals."""
+    n = len(estimate)
+    gap = n / MOST_NAMES * 1.5
+    near = int(EXTREMES * gap) + 1  # rows that the names stand beside
+    for rows, ends, left in ((range(EXTREMES), upper[:near], False), (range(n - EXTREMES, n), lower[-near:], True)):
+        ends = ends[np.isfinite(ends)]
+        if len(ends):
+            x = float(ends.min() if left else ends.max())
+            base.call_out(ax, [x] * EXTREMES, list(rows), [safe(names[i]) for i in rows], gap, left)
+
+
+def _finding(estimate: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> str:
+    levels, apart = len(estimate), int(np.sum((lower > 0.0) | (upper < 0.0)))
+    if not np.nan_to_num(estimate).any():
+        return f"no variance between the {levels} levels"
+    verb = "is" if apart == 1 else "are"
+    return f"{apart or 'none'} of {levels} levels {verb} clearly above or below the average"
+
+
+def _reading(coverage: float) -> str:
+    shown = f"{100 * coverage:.4g}% intervals; blue ones leave zero out."
+    return f"{shown} They are of each level by itself: differences of two levels have other intervals."
 
 
 MEMBER = caterpillar

@@ -10,12 +10,12 @@ two is shrinkage and nothing else. For ``y ~ 1 + (1 | g)`` the hollow points are
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import base
-from .base import BLUE, GREY, INK, MOST_NAMES, ORANGE, safe
+from .base import BLUE, INK, MOST_NAMES, ORANGE, safe
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,7 +49,7 @@ class Pooling:
     left_out: int
 
 
-def shrinkage(fit: Fit, group: str | None = None, term: str | None = None) -> Figure:
+def shrinkage(fit: Fit, group: str | None = None, term: str | None = None, ax: Axes | None = None) -> Figure:
     """Every level's own estimate, and where partial pooling moves it.
 
     Parameters
@@ -59,6 +59,8 @@ def shrinkage(fit: Fit, group: str | None = None, term: str | None = None) -> Fi
         A grouping factor; the one with the most levels otherwise.
     term : str, optional
         A coefficient that varies by it; the first otherwise.
+    ax : matplotlib Axes, optional
+        Where to draw; a figure of its own otherwise.
 
     Returns
     -------
@@ -78,12 +80,12 @@ def shrinkage(fit: Fit, group: str | None = None, term: str | None = None) -> Fi
     'score: mean of each school'
     """
     pooling = compare(fit, group, term)
-    fig, (ax,) = base.figure(7.2, 1.6 + base.rows_height(len(pooling.levels)))
-    _draw(ax, pooling)
-    base.names_at_left(ax, pooling.levels, pooling.group)
-    _explain(ax, pooling)
-    ax.set_xlabel(_quantity(fit, pooling), color=INK, fontsize=9.5, labelpad=8)
-    return fig
+    sheet = base.sheet(7.2, 0.95 + base.rows_height(len(pooling.levels)), ax=ax)
+    _draw(sheet.ax, pooling)
+    base.names_at_left(sheet.ax, pooling.levels, pooling.group)
+    _key(sheet.ax, pooling)
+    base.axis_names(sheet.ax, _quantity(fit, pooling), sheet.ax.get_ylabel())
+    return sheet.head(_finding(pooling), _reading(pooling))
 
 
 def compare(fit: Fit, group: str | None = None, term: str | None = None) -> Pooling:
@@ -134,19 +136,26 @@ def _draw(ax: Axes, p: Pooling) -> None:
     ax.hlines(rows, p.own, p.pooled, color=BLUE, linewidth=1.6 * shrink, alpha=0.55, zorder=2)
     ax.scatter(p.own, rows, s=size, facecolor="white", edgecolor=ORANGE, linewidth=1.3 * shrink, zorder=3)
     ax.scatter(p.pooled, rows, s=size * 0.8, color=BLUE, linewidth=0, zorder=4)
-    _label_moves(ax, p)
-    ax.margins(x=0.13)
+    low, high = base.reach(np.concatenate([p.own, p.pooled]), np.append(p.pooled, p.centre))
+    room = (0.13 if len(rows) <= MOST_NAMES else 0.2) * ((high - low) or abs(high) or 1.0)
+    ax.set_xlim(low - room, high + room)
+    _label_moves(ax, p, low, high)
 
 
-def _label_moves(ax: Axes, p: Pooling) -> None:
-    """How far the levels that move most have moved."""
+def _label_moves(ax: Axes, p: Pooling, low: float, high: float) -> None:
+    """How far the levels that move most have moved; those beyond the picture are named at its edge."""
     for i in _most_moved(p):
         left = p.own[i] < p.pooled[i]
         name = "" if len(p.levels) <= MOST_NAMES else f"{safe(p.levels[i])}  "
         ax.annotate(
-            f"{name}{p.pooled[i] - p.own[i]:+.2g}".replace("-", "−"), (p.own[i], i), xytext=(-9 if left else 9, 0),
+            f"{name}{_move(p.pooled[i] - p.own[i])}", (min(max(p.own[i], low), high), i), xytext=(-9 if left else 9, 0),
             textcoords="offset points", ha="right" if left else "left", va="center", fontsize=8.5, color=INK,
+            bbox={"facecolor": "white", "alpha": 0.75, "linewidth": 0.0, "pad": 0.8},
         )  # fmt: skip
+
+
+def _move(by: float) -> str:
+    return ("+" if by > 0.0 else "") + base.number(by, 2)
 
 
 def _most_moved(p: Pooling) -> list[int]:
@@ -162,25 +171,44 @@ def _most_moved(p: Pooling) -> list[int]:
     return chosen
 
 
-def _explain(ax: Axes, p: Pooling) -> None:
+def _finding(p: Pooling) -> str:
+    """What pooling did, in words: the spread of the levels before and after."""
+    what = f"{safe(p.term, 30)} by {safe(p.group)}"
+    if len(p.levels) < 2:
+        return f"{what}: too few levels have rows enough to stand by themselves"
+    before, after = float(np.std(p.own, ddof=1)), float(np.std(p.pooled, ddof=1))
+    if not after > 1e-8 * before:
+        return f"{what}: all {len(p.levels)} levels are pooled completely"
+    if abs(after - before) < 0.005 * before:
+        return f"{what}: hardly any pooling, the levels keep their spread of {base.number(after)}"
+    verb = "narrows" if after < before else "changes"
+    return f"{what}: pooling {verb} the spread of {len(p.levels)} levels from {base.between(before, after)}"
+
+
+def _reading(p: Pooling) -> str:
+    """How to read the picture."""
+    even = len(set(p.n.tolist())) == 1
+    size = f"{base.counted(int(p.n[0]), 'row')} each" if even else "Area: number of rows" if len(p.n) else ""
+    remarks = [f"Written out: the {MOST_LABELS} largest moves"] if np.any(p.own != p.pooled) else []
+    remarks += [size] if size else []
+    low, high = base.reach(np.concatenate([p.own, p.pooled]), np.append(p.pooled, p.centre))
+    beyond = int(np.sum((p.own < low) | (p.own > high)))
+    remarks += [f"Own estimates of {base.counted(beyond, 'level')} lie beyond the picture"] if beyond else []
+    remarks += [f"{base.counted(p.left_out, 'level')} left out: too few rows"] if p.left_out else []
+    return ". ".join(remarks) + "." * bool(remarks)
+
+
+def _key(ax: Axes, p: Pooling) -> None:
     """The key, in place of a legend: above the plot, in the points' own shapes."""
     from matplotlib.lines import Line2D
 
-    shared = {"linestyle": "none", "markersize": 7.5}
+    shared: dict[str, Any] = {"linestyle": "none", "markersize": 7.5, "marker": "o"}
     handles = [
-        Line2D([], [], marker="o", markerfacecolor="white", markeredgecolor=ORANGE, markeredgewidth=1.3, **shared),  # type: ignore[arg-type]
-        Line2D([], [], marker="o", color=BLUE, **shared),  # type: ignore[arg-type]
+        Line2D([], [], markerfacecolor="white", markeredgecolor=ORANGE, markeredgewidth=1.3, **shared),
+        Line2D([], [], color=BLUE, **shared),
         Line2D([], [], color=INK, linewidth=1.0),
     ]
-    texts = ["own rows only (no pooling)", "partial pooling", f"population {p.centre:.4g}".replace("-", "−")]
-    ax.legend(
-        handles, texts, loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=3, frameon=False, fontsize=9,
-        handletextpad=0.3, columnspacing=1.6, handlelength=1.2, borderaxespad=0.2, labelcolor=INK,
-    )  # fmt: skip
-    remarks = ["area: number of rows"] if len(set(p.n.tolist())) > 1 else [f"{p.n[0]} rows each"] if len(p.n) else []
-    remarks += [f"{p.left_out} levels left out: too few rows"] if p.left_out else []
-    ax.set_title("   ".join(remarks), loc="right", fontsize=8.5, color=GREY, pad=8)
-    base.title(ax, f"Shrinkage of {safe(p.term, 30)} by {safe(p.group)}", above=27.0)
+    base.key(ax, handles, ["own rows only (no pooling)", "partial pooling", f"population {base.number(p.centre, 4)}"])
 
 
 def _quantity(fit: Fit, p: Pooling) -> str:

@@ -17,6 +17,7 @@ from . import base
 from .base import BLUE, GREY, INK, ORANGE, safe
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from ..fit.fit import Fit
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 Intervals = list[tuple[np.ndarray, np.ndarray, np.ndarray]]  # of the mean, and of an observation where it has one
 
 
-def targets(fit: Fit, group: str | None = None) -> Figure:
+def targets(fit: Fit, group: str | None = None, ax: Axes | None = None) -> Figure:
     """Predictions under every target, for a group at either end and for none of those seen.
 
     Parameters
@@ -32,6 +33,8 @@ def targets(fit: Fit, group: str | None = None) -> Figure:
     fit : Fit
     group : str, optional
         The grouping factor whose levels serve as examples; the one with the most levels otherwise.
+    ax : matplotlib Axes, optional
+        Where to draw; a figure of its own otherwise.
 
     Returns
     -------
@@ -55,7 +58,8 @@ def targets(fit: Fit, group: str | None = None) -> Figure:
     rows = [f'"conditional"\n{safe(label)} {safe(name)}, in the data' for name in names]
     rows.append(f'"new_group"\nanother {safe(label)} of the same kind')
     rows.append('"reference", "marginal"\nthe centre of the groups')
-    fig, (ax,) = base.figure(8.6, 1.5 + 0.62 * len(rows))
+    sheet = base.sheet(8.6, 0.75 + 0.62 * len(rows), ax=ax)
+    ax = sheet.ax
     at = np.arange(len(rows))[::-1]
     colours = [BLUE] * len(names) + [ORANGE, GREY]
     estimate, lower, upper = intervals[0]
@@ -67,11 +71,10 @@ def targets(fit: Fit, group: str | None = None) -> Figure:
         ax.hlines(at, low, high, color=colours, linewidth=1.2)
     ax.set_yticks(at, rows, color=INK, fontsize=9)
     ax.set_ylim(-0.6, len(rows) - 0.4)
-    base.title(ax, "One prediction, four questions")
     also = "; thin: of one new observation" if len(intervals) > 1 else ""
-    response = safe(fit.model.design.response_name, 40)
-    ax.set_xlabel(f"{response}: {100 * fit.level:.3g}% interval of the expected value{also}", fontsize=9.5, color=INK)
-    return fig
+    base.axis_names(ax, base.response(fit))
+    note = f"{100 * fit.level:.4g}% intervals of the expected value{also}, at the average of all predictors."
+    return sheet.head("One prediction, four questions", note)
 
 
 def _examples(fit: Fit, label: str) -> tuple[list[str], list[int]]:

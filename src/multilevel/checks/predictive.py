@@ -1,0 +1,239 @@
+"""Predictive checks by group: would data simulated from the fit look like these?
+
+    y* ~ the fitted model with new group effects,    T ∈ {mean, sd, min, max} of each level's rows
+    z_ℓ = (T_ℓ − mean T*_ℓ) / sd T*_ℓ,               M = max_ℓ |z_ℓ| against max_ℓ |z*_ℓ|
+
+The simulations are at the estimates, so p-values are slightly cautious. A level is `outside` when its z exceeds what
+the largest of all levels reaches in 95% of the simulated data sets: one band for all levels together.
+
+Reference: Gelman, Meng & Stern (1996), Statistica Sinica 6.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..data.frames import frame
+from ..errors import SettingError, listed, printable
+from .adjusted import Sums
+from .base import ALPHA, Finding, holm, p_text, quote
+from .case import Case
+
+if TYPE_CHECKING:
+    from ..fit.fit import Fit
+
+STATISTICS = ("mean", "sd", "min", "max")
+BATCH = 4_000_000  # simulated numbers held at once
+MOST = 40_000_000  # simulated numbers in all
+LEAST_SD_RATIO = 1.25
+
+
+@dataclass(frozen=True, eq=False)
+class Predictive:
+    """Observed and simulated statistics of each level of one grouping factor.
+
+    Attributes
+    ----------
+    group, levels, n : the factor, its levels and their rows
+    observed, centre, spread, z, limits : by statistic
+        (L,) values, simulated means and sds, standardised values, and the simultaneous 95% limit of |z|.
+    p_values : by statistic
+        Of the most extreme level.
+    """
+
+    group: str
+    levels: tuple[str, ...]
+    n: np.ndarray
+    observed: dict[str, np.ndarray]
+    centre: dict[str, np.ndarray]
+    spread: dict[str, np.ndarray]
+    z: dict[str, np.ndarray]
+    limits: dict[str, float]
+    p_values: dict[str, float]
+
+    def outside(self, statistic: str) -> np.ndarray:
+        """Positions of the levels beyond the simultaneous limit, the most extreme first."""
+        z = np.abs(self.z[statistic])
+        beyond = np.flatnonzero(z > self.limits[statistic])
+        return np.asarray(beyond[np.argsort(-z[beyond], kind="stable")])
+
+
+@dataclass(frozen=True, eq=False)
+class PredictiveChecks:
+    """Predictive checks of every grouping factor."""
+
+    groups: tuple[Predictive, ...]
+    draws: int
+    native: str = "pandas"
+
+    @property
+    def table(self) -> Any:
+        """Table: group, level, n, quantity, observed, expected, lower, upper (simultaneous), p_value, outside."""
+        columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+        for part in self.groups:
+            for quantity in STATISTICS:
+                self._add(columns, part, quantity)
+        return frame(self.native, columns)
+
+    @staticmethod
+    def _add(columns: dict[str, list[Any]], part: Predictive, quantity: str) -> None:
+        from scipy.special import ndtr
+
+        z, half = part.z[quantity], part.limits[quantity] * part.spread[quantity]
+        columns["group"] += [part.group] * len(z)
+        columns["level"] += part.levels
+        columns["n"] += part.n.tolist()
+        columns["quantity"] += [quantity] * len(z)
+        columns["observed"] += part.observed[quantity].tolist()
+        columns["expected"] += part.centre[quantity].tolist()
+        columns["lower"] += (part.centre[quantity] - half).tolist()
+        columns["upper"] += (part.centre[quantity] + half).tolist()
+        columns["p_value"] += (2.0 * ndtr(-np.abs(z))).tolist()
+        columns["outside"] += (np.abs(z) > part.limits[quantity]).tolist()
+
+    def summary(self) -> str:
+        """One line for each grouping factor and statistic."""
+        lines = [f"Predictive checks by group ({self.draws} simulated data sets)"]
+        for part in self.groups:
+            for q in STATISTICS:
+                names = listed((part.levels[i] for i in part.outside(q)), 4) or "none"
+                p = f"{p_text(part.p_values[q])} for the most extreme"
+                lines.append(f"  {printable(part.group, 40)}, {q}: {p}; outside: {names}")
+        return "\n".join(lines)
+
+    __str__ = summary
+    __repr__ = summary
+
+
+COLUMNS = ("group", "level", "n", "quantity", "observed", "expected", "lower", "upper", "p_value", "outside")
+
+
+def predictive_checks(fit: Fit, n: int = 200, seed: int = 0) -> PredictiveChecks:
+    """Mean, sd, min and max of each level's rows against data simulated from the fit.
+
+    Parameters
+    ----------
+    fit : Fit
+    n : int
+        Simulated data sets, 20 or more.
+    seed : int
+
+    Returns
+    -------
+    PredictiveChecks
+
+    Raises
+    ------
+    SettingError
+        For a model without grouping factors, and for too few simulations.
+
+    Examples
+    --------
+    >>> import multilevel as ml
+    >>> fit = ml.fit("score ~ 1 + (1 | school)", ml.datasets.load("schools"))
+    >>> predictive_checks(fit, n=50).groups[0].outside("mean").tolist()
+    []
+    """
+    if not fit.model.groups:
+        raise SettingError("this model has no grouping factor", hint="Add a term such as (1 | school).")
+    if n < 20:
+        raise SettingError(f"n={n} simulations are too few", hint="Use 200.")
+    rng = np.random.default_rng(seed)
+    design = fit.model.design
+    sums = {g.label: Sums(g.codes, len(g.levels)) for g in design.groups}
+    parts: dict[str, list[list[np.ndarray]]] = {label: [[] for _ in STATISTICS] for label in sums}
+    batch = max(1, min(n, BATCH // max(design.n, 1)))
+    for start in range(0, n, batch):
+        rows = fit.simulate(min(batch, n - start), seed=int(rng.integers(2**63)), target="new_group").T
+        for label, by in sums.items():
+            for kept, values in zip(parts[label], _statistics(rows, by), strict=True):
+                kept.append(values)
+    labels = {g.label: g.levels for g in design.groups}
+    found = [
+        _compared(label, labels[label], by, design.response, [np.concatenate(p, axis=1) for p in parts[label]])
+        for label, by in sums.items()
+    ]
+    return PredictiveChecks(tuple(found), n, fit.model.native)
+
+
+def _statistics(rows: np.ndarray, by: Sums) -> list[np.ndarray]:
+    """Mean, sd, min and max of each level, (L, m) each; the sd of a single row is NaN."""
+    mean = by.means(rows)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        within = rows - mean[by.codes]
+        sd = np.sqrt(by(within**2) / (by.counts[:, None] - 1.0))
+    ordered = rows if by.order is None else rows[by.order]
+    low = np.minimum.reduceat(ordered, by.starts, axis=0)
+    high = np.maximum.reduceat(ordered, by.starts, axis=0)
+    return [mean, np.where(by.counts[:, None] > 1, sd, np.nan), low, high]
+
+
+def _compared(label: str, levels: tuple[str, ...], by: Sums, y: np.ndarray, simulated: list[np.ndarray]) -> Predictive:
+    observed, centre, spread, z, limits, p = {}, {}, {}, {}, {}, {}
+    for name, values, star in zip(STATISTICS, _statistics(y[:, None], by), simulated, strict=True):
+        mean, sd = star.mean(axis=1), star.std(axis=1, ddof=1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            own = (values[:, 0] - mean) / sd
+            largest = np.nanmax(np.abs(np.nan_to_num((star - mean[:, None]) / sd[:, None])), axis=0)
+        observed[name], centre[name], spread[name] = values[:, 0], mean, sd
+        z[name] = np.nan_to_num(own)
+        limits[name] = float(np.quantile(largest, 0.95))
+        p[name] = _gumbel(float(np.abs(z[name]).max()), largest)
+    return Predictive(label, levels, by.counts, observed, centre, spread, z, limits, p)
+
+
+def _gumbel(value: float, largest: np.ndarray) -> float:
+    """P(M ≥ value) by a Gumbel distribution with the moments of the simulated maxima."""
+    scale = max(float(largest.std(ddof=1)) * np.sqrt(6.0) / np.pi, 1e-12)
+    place = float(largest.mean()) - np.euler_gamma * scale
+    return float(-np.expm1(-np.exp(-(value - place) / scale)))
+
+
+def predictive_findings(case: Case) -> list[Finding]:
+    """Which levels the fitted model would not produce."""
+    design = case.design
+    if not design.groups or case.fit.estimator.name == "complete" or case.fit.sigma == 0.0:
+        return []
+    if design.weights is not None and design.weights_kind == "frequency":
+        return []
+    draws = int(min(200, MOST // max(design.n * len(case.model.groups), 1)))
+    if draws < 50:
+        case.skipped.append(f"predictive checks: {design.n} rows would take long; call predictive_checks(fit)")
+        return []
+    checks = predictive_checks(case.fit, draws, case.seed)
+    keys = [(part, q) for part in checks.groups for q in STATISTICS]
+    p = holm([part.p_values[q] for part, q in keys])
+    alarms = [(x, part, q) for x, (part, q) in zip(p, keys, strict=True) if x < ALPHA and _matters(part, q)]
+    if not alarms:
+        j = int(np.argmin(p))
+        part, q = keys[j]
+        least = f"least likely is the {q} by {quote(part.group)} ({p_text(p[j])})"
+        text = f"mean, sd, min and max of every level are as simulated; {least}."
+        return [Finding("N_PREDICTIVE", "ok", "groups look like simulated ones", text, values={"p_value": float(p[j])})]
+    return [_alarm(alarms)]
+
+
+def _matters(part: Predictive, q: str) -> bool:
+    """A spread that differs by a few per cent is real in large groups, and of no consequence."""
+    worst = int(np.argmax(np.abs(part.z[q])))
+    if q != "sd":
+        return True
+    ratio = part.observed[q][worst] / max(part.centre[q][worst], 1e-300)
+    return bool(max(ratio, 1.0 / max(ratio, 1e-300)) > LEAST_SD_RATIO)
+
+
+def _alarm(alarms: list[tuple[float, Predictive, str]]) -> Finding:
+    p, part, q = min(alarms, key=lambda item: item[0])
+    places = part.outside(q)[:20]
+    names = listed((part.levels[i] for i in places), 3)
+    i = int(np.argmax(np.abs(part.z[q])))
+    text = (
+        f"the {q} of {printable(part.levels[i], 30)} ({quote(part.group)}) is {part.observed[q][i]:.4g}, and "
+        f"{part.centre[q][i]:.4g} ± {part.spread[q][i]:.2g} in simulated data ({p_text(p)}); outside: {names}."
+    )
+    remedy = "Look at these levels: outliers, another spread, a bound of the scale, or a predictor that is missing."
+    values = {"group": part.group, "quantity": q, "p_value": float(p), "levels": [part.levels[k] for k in places]}
+    return Finding("N_PREDICTIVE", "caution", "groups that the model would not produce", text, remedy, values)

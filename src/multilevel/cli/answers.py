@@ -1,0 +1,94 @@
+"""Commands that say what a fit means: pooling, checks, comparison, the report, and the example with all of them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from .fits import fit_of, model_of, settings_of, table_of, write_report
+from .status import DONE, RefusedError, UsageError
+from .streams import check_outputs, write_json
+
+if TYPE_CHECKING:
+    from ..model.model import Model
+
+
+def pooling(options: argparse.Namespace) -> int:
+    """Estimates of every level without, with complete and with partial pooling, and their scores."""
+    _check_json(options)
+    from ..checks.pooling import pooling
+
+    return _answer(pooling(model_of(options, table_of(options)), group=options.group, seed=options.seed), options)
+
+
+def check(options: argparse.Namespace) -> int:
+    """What speaks against a fit."""
+    _check_json(options)
+    from ..checks.check import check
+
+    fit, table = fit_of(options)
+    found = check(fit, options.seed, data=table)
+    _answer(found, options)
+    problems = [finding.title for finding in found if finding.severity == "problem"]
+    if options.strict and problems:
+        raise RefusedError(f"refused under --strict: {problems[0]}")
+    return DONE
+
+
+def compare(options: argparse.Namespace) -> int:
+    """Several models of one table; maximum likelihood, so that their fixed parts may differ."""
+    if len(options.formula) < 2:
+        raise UsageError("compare needs two formulas or more", hint='multilevel compare DATA "y ~ x" "y ~ x + (1 | g)"')
+    _check_json(options)
+    from ..inference.compare import compare
+
+    table = table_of(options)
+    models = [model_of(options, table, formula) for formula in options.formula]
+    settings = settings_of(options.set)
+    return _answer(compare(*(m.fit(options.estimator or _comparable(m), **settings) for m in models)), options)
+
+
+def report(options: argparse.Namespace) -> int:
+    """The HTML report of a saved fit, or of data and formula."""
+    check_outputs([options.output], options.data, options.force)
+    fit, table = fit_of(options)
+    write_report(fit, options.output, options, table)
+    return DONE
+
+
+def demo(options: argparse.Namespace) -> int:
+    """The bundled example."""
+    from ..demo import run
+
+    lines = run(options.output)
+    if not options.quiet:
+        print("\n".join(lines))
+    return DONE
+
+
+COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
+    "pooling": pooling,
+    "check": check,
+    "compare": compare,
+    "report": report,
+    "demo": demo,
+}
+
+
+def _comparable(model: Model) -> str:
+    """The estimator whose likelihoods can be compared between fixed parts."""
+    return "ml" if model.groups else "complete"
+
+
+def _check_json(options: argparse.Namespace) -> None:
+    check_outputs([options.json if options.json != "-" else None], options.data, options.force)
+
+
+def _answer(found: Any, options: argparse.Namespace) -> int:
+    """Print an answer, or write it as JSON."""
+    if options.json:
+        write_json(found.to_dict(), options)
+    if not options.quiet and options.json != "-":
+        print(found.summary())
+    return DONE

@@ -1,0 +1,188 @@
+"""Commands that fit, describe and predict, and what every command does with models."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from .. import errors
+from ..errors import printable
+from .status import DONE, RefusedError, UsageError
+from .streams import check_outputs, csv_text, write_json
+
+if TYPE_CHECKING:
+    from ..data.tables import Table
+    from ..fit.fit import Fit
+    from ..model.model import Model
+
+FAILING = (errors.SingularFitWarning, errors.ConvergenceWarning)  # warnings that --strict turns into status 4
+
+
+# --- commands ----------------------------------------------------------------------------------------------------
+def fit(options: argparse.Namespace) -> int:
+    outputs = [options.json if options.json != "-" else None, options.save, options.report]
+    check_outputs(outputs, options.data, options.force)
+    settings = settings_of(options.set)
+    from ..fit.tables import check_level
+
+    level = check_level(options.level)
+    table = table_of(options)
+    found = _at_level(model_of(options, table).fit(options.estimator, **settings), level)
+    if options.save:
+        found.save(options.save, overwrite=options.force)
+    if options.report:
+        write_report(found, options.report, options, table)
+    if options.json:
+        write_json(found.to_dict(), options)
+    if not options.quiet and options.json != "-":
+        print(found.summary())
+    if options.strict:
+        insist(found)
+    return DONE
+
+
+def describe(options: argparse.Namespace) -> int:
+    model = model_of(options, table_of(options))
+    if not options.quiet:
+        print(model)
+    return DONE
+
+
+def predict(options: argparse.Namespace) -> int:
+    check_outputs([options.output], options.data, options.force)
+    from ..data.tables import as_table
+    from ..fit.store import load
+
+    with input_errors():
+        found = load(options.fit)
+        table = as_table(options.data)
+    target, interval = _target(options.target), _interval(options.interval)
+    predictions = found.predict(table, target=target, kind=options.kind, interval=interval)
+    columns = {**_labels(found, table), **{name: predictions[name].tolist() for name in predictions}}
+    text = csv_text(columns, escape=options.output is None)
+    if options.output is None:
+        sys.stdout.write(text)
+    else:
+        from ..fit.output import write_whole
+
+        write_whole(options.output, text.encode("utf-8", "backslashreplace"), options.force)
+    return DONE
+
+
+COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {"fit": fit, "describe": describe, "predict": predict}
+
+
+# --- models and fits -----------------------------------------------------------------------------------------------
+def table_of(options: argparse.Namespace) -> Table:
+    """The table that the command names."""
+    from ..data.tables import as_table
+
+    with input_errors():
+        return as_table(options.data)
+
+
+def model_of(options: argparse.Namespace, table: Table, formula: str | None = None) -> Model:
+    """The model of a table; its formula is that of the command unless another is given."""
+    from ..model.model import Model
+
+    return Model(
+        formula or options.formula,
+        table,
+        family=options.family,
+        link=options.link,
+        weights=options.weights,
+        offset=options.offset,
+    )
+
+
+def fit_of(options: argparse.Namespace) -> tuple[Fit, Table | None]:
+    """The fit of data and formula, with its table; or the saved fit that is named."""
+    if options.formula is not None:
+        table = table_of(options)
+        return model_of(options, table).fit(options.estimator, **settings_of(options.set)), table
+    from ..fit.store import load
+
+    with input_errors():
+        return load(options.data), None
+
+
+def write_report(found: Fit, path: str, options: argparse.Namespace, table: Table | None) -> None:
+    """The HTML report of a fit."""
+    from ..reports.report import report
+
+    title = vars(options).get("title")
+    report(found, path, title=title, seed=options.seed, overwrite=options.force, data=table)
+
+
+@contextmanager
+def input_errors() -> Iterator[None]:
+    """An input file that cannot be read is a fault of the command; a damaged fit or a database is not."""
+    try:
+        yield
+    except errors.FileError as error:
+        if type(error) is not errors.FileError:
+            raise
+        raise UsageError(error.message, hint=error.hint) from error
+
+
+def settings_of(pairs: Sequence[str]) -> dict[str, Any]:
+    """``["maxiter=50"]`` as keywords; values are JSON, or else text."""
+    out = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not (name.isidentifier() and equals):
+            raise UsageError(f'--set takes NAME=VALUE, not "{printable(pair)}"')
+        try:
+            out[name] = json.loads(value)
+        except ValueError:
+            out[name] = value
+    return out
+
+
+def _at_level(fit: Fit, level: float) -> Fit:
+    from ..fit.fit import Fit
+
+    return fit if level == fit.level else Fit(fit.model, fit.estimator, fit.estimates, fit.seconds, level=level)
+
+
+def insist(fit: Fit) -> None:
+    """Refuse a fit that did not converge or lost a rank."""
+    failing = [w for w in fit.warnings if isinstance(w, FAILING)]
+    if failing or not fit.converged:
+        reason = failing[0].message if failing else "the fit has not converged"
+        raise RefusedError(f"refused under --strict: {reason}")
+
+
+def _target(given: Sequence[str]) -> str | dict[str, str]:
+    """One target for all grouping factors, or ``GROUP=TARGET`` for some."""
+    if not given:
+        return "conditional"
+    if len(given) == 1 and "=" not in given[0]:
+        return given[0]
+    pairs = [text.rpartition("=") for text in given]
+    if not all(equals for _, equals, _ in pairs):
+        raise UsageError("--target takes one target, or GROUP=TARGET once for each grouping factor")
+    return {group: target for group, _, target in pairs}
+
+
+def _interval(text: str) -> float | None:
+    if text == "none":
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise UsageError(f'--interval takes a coverage such as 0.9, or none, not "{printable(text)}"') from None
+
+
+def _labels(fit: Fit, table: Any) -> dict[str, list[str]]:
+    """The grouping columns of new data as text; a missing label is empty."""
+    names = dict.fromkeys(name for term in fit.model.formula.groups for name in term.levels if name in table)
+    out = {}
+    for name in names:
+        factor = table.factor(name)
+        out[name] = [factor.levels[code] if code >= 0 else "" for code in factor.codes.tolist()]
+    return out

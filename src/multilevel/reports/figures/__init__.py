@@ -1,0 +1,1 @@
+"""The drawings of a report, one a file: functions from numbers to inline SVG."""
