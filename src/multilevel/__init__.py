@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .checks.logo import logo
     from .checks.loo import loo
     from .checks.pooling import pooling
+    from .reports.report import report
     from .data import examples as datasets
     from .fit.fit import Fit
     from .fit.store import load
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Fit", "Model", "__version__", "advise", "check", "datasets", "errors", "fit", "influence", "kfold", "load", "logo",
-    "loo", "plot", "pooling",
+    "loo", "plot", "pooling", "report",
 ]  # fmt: skip
 
 # public name → module and the name in it; no name means the module itself
@@ -49,6 +50,7 @@ _PLACES: dict[str, tuple[str, str | None]] = {
     "kfold": ("checks.kfold", "kfold"),
     "influence": ("checks.influence", "influence"),
     "check": ("checks.check", "check"),
+    "report": ("reports.report", "report"),
     "advise": ("checks.check", "advise"),
 }
 

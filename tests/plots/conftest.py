@@ -50,6 +50,18 @@ def made() -> dict:
     }
 
 
+@pytest.fixture
+def words():
+    """The heading and the note of a figure, on one line."""
+    return lambda figure: " ".join(" ".join(t.get_text() for t in figure.texts).split())
+
+
+@pytest.fixture
+def groups_of_any_size():
+    """`many`, for tests."""
+    return many
+
+
 @pytest.fixture(scope="session")
 def fits() -> dict:
     """Name → fit."""

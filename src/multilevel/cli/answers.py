@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .fits import fit_of, model_of, settings_of, table_of, write_report
 from .status import DONE, RefusedError, UsageError
 from .streams import check_outputs, write_json
-
-if TYPE_CHECKING:
-    from ..model.model import Model
 
 
 def pooling(options: argparse.Namespace) -> int:
@@ -37,7 +34,7 @@ def check(options: argparse.Namespace) -> int:
 
 
 def compare(options: argparse.Namespace) -> int:
-    """Several models of one table; maximum likelihood, so that their fixed parts may differ."""
+    """Several models of one table, ranked."""
     if len(options.formula) < 2:
         raise UsageError("compare needs two formulas or more", hint='multilevel compare DATA "y ~ x" "y ~ x + (1 | g)"')
     _check_json(options)
@@ -46,7 +43,8 @@ def compare(options: argparse.Namespace) -> int:
     table = table_of(options)
     models = [model_of(options, table, formula) for formula in options.formula]
     settings = settings_of(options.set)
-    return _answer(compare(*(m.fit(options.estimator or _comparable(m), **settings) for m in models)), options)
+    fits = [model.fit(options.estimator, **settings) for model in models]
+    return _answer(compare(*fits, group=options.group, seed=options.seed), options)
 
 
 def report(options: argparse.Namespace) -> int:
@@ -74,11 +72,6 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "report": report,
     "demo": demo,
 }
-
-
-def _comparable(model: Model) -> str:
-    """The estimator whose likelihoods can be compared between fixed parts."""
-    return "ml" if model.groups else "complete"
 
 
 def _check_json(options: argparse.Namespace) -> None:

@@ -140,7 +140,7 @@ def _add_predict(commands: Any) -> None:
 def _add_pooling(commands: Any) -> None:
     parser = _command(commands, "pooling", "none, complete and partial pooling side by side")
     _add_model(parser)
-    parser.add_argument("--group", metavar="G", help="grouping factor to compare by (the one with the most levels)")
+    parser.add_argument("--group", metavar="G", help="grouping factor to compare by (that with the fewest levels)")
     _add_seed(parser)
     _add_json(parser)
 
@@ -157,6 +157,8 @@ def _add_compare(commands: Any) -> None:
     parser = _command(commands, "compare", "fit several formulas to the same data and rank them")
     _add_model(parser, formulas="+")
     _add_estimator(parser)
+    parser.add_argument("--group", metavar="G", help="grouping factor whose levels are left out (that with the fewest)")
+    _add_seed(parser)
     _add_json(parser)
 
 

@@ -150,7 +150,8 @@ def pinned_correlation(scale: Scale, to_effects: np.ndarray, i: int, j: int, c: 
         rows = [np.eye(k)] if scale.hom else [np.outer(e, e) for e in np.eye(k)]
         inverse = np.linalg.inv(to_effects)
         basis = np.array([inverse @ (to_effects[0, 0] * (row @ root)) for row in rows])
-        return Pinned(k, np.zeros((k, k)), basis, ("positive",) * len(rows))
+        kinds: tuple[Kind, ...] = tuple("positive" for _ in rows)
+        return Pinned(k, np.zeros((k, k)), basis, kinds)
     order = _first(k, i, j)
     first, second = np.zeros((k, k)), np.zeros((k, k))
     first[0, 0] = 1.0
@@ -189,9 +190,9 @@ def _first(k: int, *places: int) -> np.ndarray:
 
 def _entries(scale: Scale, order: np.ndarray, known: Sequence[tuple[int, int]]) -> Entries:
     """Free entries of the lower triangle: all of them, or the diagonal where coefficients are uncorrelated."""
-    rows, cols = scale.entries()
-    diagonal = len(rows) == scale.k
-    places = [(a, a) for a in range(scale.k)] if diagonal else [(a, b) for b in range(scale.k) for a in range(b, scale.k)]
+    k = scale.k
+    diagonal = len(scale.entries()[0]) == k
+    places = [(a, a) for a in range(k)] if diagonal else [(a, b) for b in range(k) for a in range(b, k)]
     return [place for place in places if place not in known]
 
 

@@ -149,6 +149,15 @@ class _Columns:
             self.items.append((column, UNIT if column is None else pilot(column, centred, name)))
         return self.index[key]
 
+    def of_term(self, group: GroupColumns) -> tuple[int, ...]:
+        """The columns of a term, each on a scale of its own where the covariance is closed under that."""
+        pairs = list(zip(group.columns, group.names, strict=True))
+        if len(pairs) == 1 or not _one_scale(group):
+            return tuple(self.add(column, _centres(group), name) for column, name in pairs)
+        own = [1.0 if column is None else pilot(column, False, name).scale for column, name in pairs]
+        common = Shift(0.0, 1.0 if any(column is None for column, _ in pairs) else max(own))
+        return tuple(self.add(None, False) if c is None else self.append(c, common) for c, _ in pairs)
+
     def append(self, column: np.ndarray, shift: Shift) -> int:
         self.items.append((column, shift))
         return len(self.items) - 1
@@ -174,10 +183,7 @@ def cross_products(design: Design, rank: str = "drop") -> CrossProducts:
     x = [columns.add(c, intercept, name) for c, name in zip(design.fixed_columns, design.fixed_names, strict=True)]
     y_shift = pilot(response, intercept, design.response_name)
     y = columns.append(response, y_shift)
-    terms = tuple(
-        tuple(columns.add(c, _centres(g), name) for c, name in zip(g.columns, g.names, strict=True))
-        for g in design.groups
-    )
+    terms = tuple(columns.of_term(g) for g in design.groups)
     products = _accumulate(design, columns.items, [*x, y], terms, root)
     to_beta, origin, log_det_x = _fixed_map(columns.items, x, design.fixed_columns, y_shift)
     dropped: tuple[tuple[int, tuple[int, ...]], ...] = ()
@@ -228,6 +234,11 @@ def _centres(group: GroupColumns) -> bool:
     return group.scale == "unstructured" and any(c is None for c in group.columns)
 
 
+def _one_scale(group: GroupColumns) -> bool:
+    """Whether the coefficients share one variance: then only a common factor may be taken out of their columns."""
+    return group.scale == "compound_symmetry" and bool(dict(group.options).get("hom"))
+
+
 def _fixed_map(
     items: Sequence[tuple[Column, Shift]], x: Sequence[int], fixed: Sequence[Column], y: Shift
 ) -> tuple[np.ndarray, np.ndarray, float]:
@@ -257,9 +268,6 @@ def _effect_map(items: Sequence[tuple[Column, Shift]], z: Sequence[int], group: 
         back[j, j] = 1.0 / shift.scale
         if ones and j != ones[0]:
             back[ones[0], j] = -shift.centre / shift.scale
-    if group.scale == "compound_symmetry" and k > 1:
-        # a common scale: the coefficients share one variance, so only a common factor may be taken out
-        back = np.eye(k) / max(items[c][1].scale for c in z)
     return back
 
 

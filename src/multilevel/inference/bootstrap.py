@@ -99,7 +99,10 @@ class Bootstrap:
 
     @property
     def table(self) -> Any:
-        """Table: parameter, group, term, estimate, bias, std_error, lower, upper (percentile), basic_lower, basic_upper."""
+        """Table: parameter, group, term, estimate, bias, std_error, lower, upper, basic_lower, basic_upper.
+
+        `lower` and `upper` are the percentile interval.
+        """
         return frame(self.native, self._columns())
 
     @property
@@ -203,9 +206,9 @@ def bootstrap(fit: Fit, n: int = 500, *, seed: int = 0, parallel: int = 1, level
     refits = in_chunks(fit, [fit], names, n, seed, parallel)
     good = np.array([r.converged for r, in refits])
     found = np.array([r.values for r, in refits])[good].reshape(-1, len(names))
-    return Bootstrap(
-        names, estimated(fit.estimates, names), found, check_level(level), n, int(n - good.sum()), seed, fit.model.native
-    )
+    failed = int(n - good.sum())
+    estimate = estimated(fit.estimates, names)
+    return Bootstrap(names, estimate, found, check_level(level), n, failed, seed, fit.model.native)
 
 
 def refuse_counts(fit: Fit) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -91,7 +92,7 @@ class Trace:
     def _pairs(self, side: int) -> list[tuple[float, float]]:
         """Neighbouring values on one side, from the estimate outwards."""
         values = sorted((c for c in self.points if side * (c - self.target.estimate) >= 0.0), key=lambda c: side * c)
-        return list(zip(values[:-1], values[1:], strict=True))
+        return list(pairwise(values))
 
     def crossing(self, side: int, height: float) -> float:
         """Where |ζ| reaches `height` on one side; the end of the range when it does not."""

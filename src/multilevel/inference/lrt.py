@@ -5,7 +5,7 @@
     v = 0              χ²_q
     v = 1              ½ χ²_q + ½ χ²_{q+1}      (Self & Liang 1987; Stram & Lee 1994): covariances with it count in q
     v = 1, alone       the exact distribution (`exact.py`), for one term of one coefficient against no group at all
-    v > 1              simulation: the mixture's weights depend on the design
+    v > 1              simulation: the mixture's weights depend on the design; χ²_{q+v} bounds its p-value from above
 
 The restricted likelihood is used when both fits are REML fits with the same fixed part, maximum likelihood otherwise
 (fits by REML are then refitted, as restricted likelihoods of different fixed parts do not compare). A naive χ² for a
@@ -32,7 +32,7 @@ from ..model.describe import formula_text
 from ..registry import make_estimator
 from . import exact
 from .bootstrap import in_chunks, refuse_counts
-from .criterion import criterion, is_reml, minimum, require_likelihood
+from .criterion import criterion, is_likelihood, is_reml, minimum, require_likelihood
 from .nested import Difference, difference, same_data, volume
 from .variants import variant
 
@@ -95,7 +95,8 @@ class LRT:
         """The reference distribution in words."""
         q = self.difference.inside
         if self.method == "chi2":
-            return f"χ² with {self.df} df"
+            bound = ", an upper bound for p: variances are on the boundary" if self.difference.variances else ""
+            return f"χ² with {self.df} df{bound}"
         if self.method == "mixture":
             return f"½χ²({q}) + ½χ²({q + 1}): one variance is on the boundary"
         return f"{NAMES[self.method]}, {self.draws} draws"
@@ -103,11 +104,16 @@ class LRT:
     @property
     def sentence(self) -> str:
         """The test in one sentence."""
-        clear = "clearly better than" if self.p_value < 0.01 else "better than" if self.p_value < 0.05 else "no better than"
-        what = _more(self.difference)
+        return f"With {self.statement}"
+
+    @property
+    def statement(self) -> str:
+        """The sentence without its first word, to follow the models' names."""
+        p = self.p_value
+        clear = "clearly better than" if p < 0.01 else "better than" if p < 0.05 else "no better than"
         return (
-            f"With {what} more the model fits {clear} without: likelihood ratio {self.statistic:.2f} ({self.criterion}), "
-            f"p {_p(self.p_value)} ({self.distribution})."
+            f"{_more(self.difference)} more the model fits {clear} without: likelihood ratio {self.statistic:.2f} "
+            f"({self.criterion}), p {_p(p)} ({self.distribution})."
         )
 
     def _columns(self) -> dict[str, Any]:
@@ -133,7 +139,8 @@ class LRT:
         columns = self._columns()
         rows = []
         for i in range(2):
-            last = ("", "", "") if i == 0 else (f"{self.statistic:.2f}", str(self.df), numbers.probability(self.p_value))
+            test = (f"{self.statistic:.2f}", str(self.df), numbers.probability(self.p_value))
+            last = test if i else ("", "", "")
             cells = [numbers.criterion(float(columns[name][i])) for name in ("aic", "bic", "log_likelihood")]
             rows.append((printable(self.models[i], 80), str(self.n_parameters[i]), *cells, *last))
         header = ("", "parameters", "AIC", "BIC", "logLik", "LR", "df", "p value")
@@ -171,7 +178,7 @@ def _more(more: Difference) -> str:
         (more.fixed, "fixed effect", "fixed effects"),
     ]
     named = [f"{n} {one if n == 1 else many}" for n, one, many in parts if n]
-    return " and ".join(named) or "nothing"
+    return ", ".join(named[:-1]) + (" and " if named[:-1] else "") + named[-1]
 
 
 def lrt(
@@ -308,7 +315,9 @@ def _tested(
 
 
 def criterion_parameters(fit: Fit) -> int:
-    """Fixed effects, variance parameters and σ."""
+    """Fixed effects, variance parameters and σ; of other estimators what they count themselves."""
+    if not is_likelihood(fit):
+        return fit.n_parameters
     model = fit.model
     return model.products.p + sum(len(s.kinds()) for s in model.scales) + int(model.design.known_se is None)
 
@@ -319,8 +328,13 @@ def _chi2(df: int, statistic: float) -> float:
     return float(chdtrc(df, statistic)) if df else float(statistic <= 0.0)
 
 
+def plain_deviance(fit: Fit, reml: bool) -> float:
+    """−2 (restricted) log-likelihood of the fit's model at its own optimum; complete pooling has no group terms."""
+    return _deviance(_effective(fit), reml)
+
+
 def _deviance(fit: Fit, reml: bool) -> float:
-    """−2 (restricted) log-likelihood at its own optimum; that of the fit where it is by this criterion."""
+    """As `plain_deviance`, of a fit that is the whole of its model."""
     if fit.model.design.groups and is_reml(fit) == reml:
         return fit.objective
     likelihood = criterion(fit.model, reml)

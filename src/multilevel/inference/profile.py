@@ -194,7 +194,8 @@ def profile(
             found.update(_profiled(fit, restricted, part, half))
     rows = np.array([found[name.label][:3] for name in names]).reshape(-1, 3)
     curves = {name.label: curve for name in names if (curve := found[name.label][3]) is not None}
-    return Profile(names, *rows.T, curves, float(level), reml, fit.model.native)
+    estimate, lower, upper = rows.T
+    return Profile(names, estimate, lower, upper, curves, float(level), reml, fit.model.native)
 
 
 def _chosen(names: tuple[Parameter, ...], which: str | Sequence[str] | None) -> tuple[Parameter, ...]:

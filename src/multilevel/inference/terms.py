@@ -115,7 +115,7 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, str) or math.isfinite(value) else None
 
 
-def test_terms(
+def term_tests(
     fit: Fit, term: str | None = None, *, method: str = "auto", n: int | None = None, seed: int = 0, parallel: int = 1
 ) -> TermTests:
     """Tests of the terms of a fit, each dropped in turn.
@@ -140,8 +140,8 @@ def test_terms(
     Examples
     --------
     >>> import multilevel as ml
-    >>> from multilevel.inference.terms import test_terms
-    >>> tests = test_terms(ml.fit("score ~ ses + (ses | school)", ml.datasets.load("classes")))
+    >>> from multilevel.inference.terms import term_tests
+    >>> tests = term_tests(ml.fit("score ~ ses + (ses | school)", ml.datasets.load("classes")))
     >>> tests.table["term"].tolist()
     ['ses', 'ses']
     """
@@ -153,9 +153,6 @@ def test_terms(
         raise SettingError(f'"{printable(term)}" is no term that can be dropped', hint=hint)
     tests, notes = _group_tests(fit, term, {"method": method, "n": n, "seed": seed, "parallel": parallel})
     return TermTests(tuple(tests) + tuple(_fixed_tests(fit, term)), tuple(notes), fit.model.native)
-
-
-test_terms.__test__ = False  # type: ignore[attr-defined]  # its name is no invitation to pytest
 
 
 # --- group terms -------------------------------------------------------------------------------------------------
@@ -173,12 +170,8 @@ def _group_tests(fit: Fit, term: str | None, settings: dict[str, Any]) -> tuple[
                 notes.append(f"{printable(name)} by {printable(group.label)} was not tested: {error}")
                 continue
             shown = "" if reduced is None else str(reduced)
-            tests.append(
-                TermTest(
-                    "group", group.label, name, test.statistic, float(test.df), math.nan, test.p_value, test.method,
-                    shown, test,
-                )  # fmt: skip
-            )
+            numbers_of = (test.statistic, float(test.df), math.nan, test.p_value)
+            tests.append(TermTest("group", group.label, name, *numbers_of, test.method, shown, test))
     return tests, notes
 
 

@@ -256,7 +256,7 @@ def _facets(fit: Fit, lines: Lines) -> Figure:
         if lines.population is not None:
             ax.plot(lines.grid, lines.population, color=INK, linewidth=1.0, linestyle=(0, (4, 2)))
         ax.plot(lines.grid, lines.groups[code], color=BLUE, linewidth=1.9)
-        base.title(ax, safe(lines.levels[code], 20))
+        base.title(ax, safe(lines.levels[code], 15))
         ax.tick_params(labelbottom=code + columns >= len(lines.levels))
     sheet.figure.supxlabel(safe(lines.name, 40), fontsize=9.5, color=INK)
     sheet.figure.supylabel(base.response(fit), fontsize=9.5, color=INK)

@@ -26,7 +26,9 @@ def sizes(label: str, n: np.ndarray) -> Html:
 
 def _bar(x: Scale, low: float, high: float, count: int, height: float, named: bool) -> Html:
     left, right = x(low), x(high)
-    hint = tag("title", f"{count} levels with {np.ceil(low):.0f} to {np.floor(high):.0f} rows")
+    first, last = int(np.ceil(low)), int(np.floor(high))
+    sizes = f"{first} rows" if first == last else f"{first} to {last} rows"
+    hint = tag("title", f"{count} {'level' if count == 1 else 'levels'} with {sizes}")
     bar = rect(left, BOTTOM - height, max(right - left - 1.0, 0.8), height, "bar", hint)
     label = text((left + right) / 2.0, BOTTOM - height - 4, str(count), "middle", "tick") if named else None
     return tag("g", bar, label)
