@@ -43,6 +43,7 @@ UPWARDS = {
     ("fit/answers.py", "variance"): "Fit.icc and its neighbours are doors to variance/",
     ("fit/answers.py", "inference"): "Fit.profile and its neighbours are doors to inference/",
     ("fit/answers.py", "checks"): "Fit.loo and its neighbours are doors to checks/",
+    ("inference/compare.py", "checks"): "leave-out scores beside the criteria",
     ("variance/effective.py", "checks"): "the factorisation at a fit's estimates, whatever its estimator",
 }
 # `Model.fit` and `ml.load` reach estimators through the registry, by name: no arrow in the text

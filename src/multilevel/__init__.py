@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from .checks.logo import logo
     from .checks.loo import loo
     from .checks.pooling import pooling
+    from .inference.compare import compare
+    from .inference.lrt import lrt
     from .reports.report import report
     from .data import examples as datasets
     from .fit.fit import Fit
@@ -32,8 +34,8 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
-    "Fit", "Model", "__version__", "advise", "check", "datasets", "errors", "fit", "influence", "kfold", "load", "logo",
-    "loo", "plot", "pooling", "report",
+    "Fit", "Model", "__version__", "advise", "check", "compare", "datasets", "errors", "fit", "influence", "kfold",
+    "load", "logo", "loo", "lrt", "plot", "pooling", "report",
 ]  # fmt: skip
 
 # public name → module and the name in it; no name means the module itself
@@ -51,6 +53,8 @@ _PLACES: dict[str, tuple[str, str | None]] = {
     "influence": ("checks.influence", "influence"),
     "check": ("checks.check", "check"),
     "report": ("reports.report", "report"),
+    "compare": ("inference.compare", "compare"),
+    "lrt": ("inference.lrt", "lrt"),
     "advise": ("checks.check", "advise"),
 }
 

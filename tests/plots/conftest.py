@@ -11,7 +11,9 @@ import pytest
 import multilevel as ml
 from multilevel.errors import MultilevelWarning
 
-HOSTILE = ("$\\foo$", "a$b", "<b>bold</b>", "\x1b[31mred", "x" * 5000, "{}%s", "line\nbreak", "_a^b", "$x_1$", "\u202eabc")
+HOSTILE = (
+    "$\\foo$", "a$b", "<b>bold</b>", "\x1b[31mred", "x" * 5000, "{}%s", "line\nbreak", "_a^b", "$x_1$", "\u202eabc",
+)  # fmt: skip
 
 
 def many(levels: int, names=str, seed: int = 1, slope: float = 0.0) -> pd.DataFrame:

@@ -113,6 +113,31 @@ class Answers:
 
         return update_groups(self, rows, **settings)
 
+    # --- inference -------------------------------------------------------------------------------------------------
+    def profile(self: Any, level: float = 0.95, **settings: Any) -> Any:
+        """Profile likelihood of every parameter, with its intervals; see `inference.profile.profile`."""
+        from ..inference.profile import profile
+
+        return profile(self, level, **settings)
+
+    def bootstrap(self: Any, n: int = 500, **settings: Any) -> Any:
+        """Parametric bootstrap of every parameter; see `inference.bootstrap.bootstrap`."""
+        from ..inference.bootstrap import bootstrap
+
+        return bootstrap(self, n, **settings)
+
+    def test(self: Any, **settings: Any) -> Any:
+        """A test of every term: F tests of fixed ones, likelihood-ratio tests of random ones; see `inference.terms`."""
+        from ..inference.terms import term_tests
+
+        return term_tests(self, **settings)
+
+    def compare(self: Any, *others: Any, **settings: Any) -> Any:
+        """This fit beside others; see `inference.compare.compare`."""
+        from ..inference.compare import compare
+
+        return compare(self, *others, **settings)
+
     # --- scores and checks -----------------------------------------------------------------------------------------
     def loo(self: Any) -> Any:
         """Leave-one-out score; see `checks.loo.loo`."""

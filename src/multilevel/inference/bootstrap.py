@@ -204,8 +204,8 @@ def bootstrap(fit: Fit, n: int = 500, *, seed: int = 0, parallel: int = 1, level
         raise SettingError(f"n={n} refits say nothing about the tails", hint=f"Use at least {FEWEST}, better 500.")
     names = parameters(fit.model)
     refits = in_chunks(fit, [fit], names, n, seed, parallel)
-    good = np.array([r.converged for r, in refits])
-    found = np.array([r.values for r, in refits])[good].reshape(-1, len(names))
+    good = np.array([r.converged for (r,) in refits])
+    found = np.array([r.values for (r,) in refits])[good].reshape(-1, len(names))
     failed = int(n - good.sum())
     estimate = estimated(fit.estimates, names)
     return Bootstrap(names, estimate, found, check_level(level), n, failed, seed, fit.model.native)
@@ -232,7 +232,8 @@ def in_chunks(
     """Data simulated from `source`, each of the targets' models refitted to each: n tuples of `Refit`."""
     seeds = np.random.SeedSequence(seed).generate_state(-(-n // CHUNK)).tolist()
     sizes = [min(CHUNK, n - CHUNK * i) for i in range(len(seeds))]
-    restricted = is_reml(targets[-1]) if reml is None else reml
+    last = targets[-1]  # a regression's σ is that over n − p, which is its restricted likelihood's
+    restricted = (is_reml(last) or not last.model.design.groups) if reml is None else reml
     work = [_Work(target, restricted, names if target is targets[-1] else ()) for target in targets]
     if parallel == 1 or len(seeds) == 1:
         parts = []

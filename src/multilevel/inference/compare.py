@@ -128,10 +128,9 @@ class Comparison:
 def _plain(value: Any) -> Any:
     if isinstance(value, str):
         return value
-    number = float(value)
-    return (int(number) if number.is_integer() and isinstance(value, int | np.integer) else number) if math.isfinite(
-        number
-    ) else None
+    if isinstance(value, int | np.integer):
+        return int(value)
+    return float(value) if math.isfinite(value) else None
 
 
 def _cell(key: str, value: float) -> str:
@@ -194,9 +193,7 @@ def compare(
     place = {old: new for new, old in enumerate(order)}
     ranked = {name: _taken(columns[name], order) for name in COLUMNS}
     moved = tuple((place[small], place[large], test) for small, large, test in tests)
-    return Comparison(
-        ranked, moved, "REML" if reml else "ML", label, (*notes, *more), fits[0].model.native
-    )
+    return Comparison(ranked, moved, "REML" if reml else "ML", label, (*notes, *more), fits[0].model.native)
 
 
 def _labels(fits: Sequence[Fit], names: Sequence[str] | None) -> list[str]:

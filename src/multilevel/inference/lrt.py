@@ -181,9 +181,7 @@ def _more(more: Difference) -> str:
     return ", ".join(named[:-1]) + (" and " if named[:-1] else "") + named[-1]
 
 
-def lrt(
-    small: Fit, large: Fit, method: str = "auto", *, n: int | None = None, seed: int = 0, parallel: int = 1
-) -> LRT:
+def lrt(small: Fit, large: Fit, method: str = "auto", *, n: int | None = None, seed: int = 0, parallel: int = 1) -> LRT:
     """Likelihood-ratio test of two nested fits.
 
     Parameters

@@ -131,9 +131,7 @@ class Profile(Mapping[str, Curve]):
     def to_dict(self) -> dict[str, Any]:
         """JSON-able: level, criterion, intervals, curves; undefined and infinite numbers are None."""
         columns = self._columns()
-        rows = [
-            {key: _plain(column[i]) for key, column in columns.items()} for i in range(len(self.names))
-        ]
+        rows = [{key: _plain(column[i]) for key, column in columns.items()} for i in range(len(self.names))]
         curves = {
             label: {"value": curve.value.tolist(), "zeta": curve.zeta.tolist()} for label, curve in self.curves.items()
         }
@@ -146,9 +144,7 @@ def _plain(value: Any) -> Any:
     return float(value) if math.isfinite(value) else None
 
 
-def profile(
-    fit: Fit, level: float = 0.95, *, which: str | Sequence[str] | None = None, reml: bool = False
-) -> Profile:
+def profile(fit: Fit, level: float = 0.95, *, which: str | Sequence[str] | None = None, reml: bool = False) -> Profile:
     """Profile likelihood of the parameters of a fit.
 
     Parameters

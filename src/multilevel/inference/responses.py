@@ -52,9 +52,7 @@ class Responses:
     start : θ to begin each search at (that of the fit whose data are simulated), or None
     """
 
-    def __init__(
-        self, model: Model, reml: bool, names: tuple[Parameter, ...], start: np.ndarray | None = None
-    ) -> None:
+    def __init__(self, model: Model, reml: bool, names: tuple[Parameter, ...], start: np.ndarray | None = None) -> None:
         self.model, self.reml, self.names, self.start = model, reml, names, start
         self.likelihood = criterion(model, reml)
         design, products = model.design, model.products

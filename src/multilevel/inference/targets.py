@@ -3,6 +3,8 @@
     fixed effect   β = a c'/(a'a) + N γ: its column goes to the response, the others stay (`criterion.recombined`)
     sd, σ          `core/profile.py`
     correlation    θ is pinned (`core/pinned.py`)
+
+Searches start at the θ of the nearest value already known.
 """
 
 from __future__ import annotations
@@ -129,4 +131,3 @@ def target(likelihood: Likelihood, state: State, name: Parameter, value: float, 
         return Correlation(likelihood, state, t, i, j, value, step)
     term, i = name.place if name.kind == SD else (None, 0)
     return StandardDeviation(likelihood, state, term, i, step)
-

@@ -51,9 +51,7 @@ def term_columns(terms: Terms, memory: DesignMemory) -> list[tuple[Term, tuple[i
 def removable(terms: Terms) -> tuple[Term, ...]:
     """Terms that no other contains: ``a`` stays while ``a:b`` is there."""
     sets = [frozenset(term.factors) for term in terms.terms]
-    return tuple(
-        term for term, own in zip(terms.terms, sets, strict=True) if not any(own < other for other in sets)
-    )
+    return tuple(term for term, own in zip(terms.terms, sets, strict=True) if not any(own < other for other in sets))
 
 
 def without(terms: Terms, gone: Term) -> Terms:

@@ -95,7 +95,7 @@ def sheet(
     for each in axes:
         quiet(each)
         if columns > 1:
-            each.locator_params(axis="x", nbins=5)  # narrow panels
+            each.locator_params(axis="x", nbins=6)  # narrow panels
     layout: Any = fig.get_layout_engine()
     layout.set(w_pad=0.06, h_pad=0.05)
     return Sheet(fig, axes, False)

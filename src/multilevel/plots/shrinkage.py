@@ -193,7 +193,7 @@ def _reading(p: Pooling) -> str:
     remarks += [size] if size else []
     low, high = base.reach(np.concatenate([p.own, p.pooled]), np.append(p.pooled, p.centre))
     beyond = int(np.sum((p.own < low) | (p.own > high)))
-    remarks += [f"Own estimates of {base.counted(beyond, 'level')} lie beyond the picture"] if beyond else []
+    remarks += [f"Beyond the picture: own estimates of {base.counted(beyond, 'level')}"] if beyond else []
     remarks += [f"{base.counted(p.left_out, 'level')} left out: too few rows"] if p.left_out else []
     return ". ".join(remarks) + "." * bool(remarks)
 

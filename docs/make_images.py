@@ -1,0 +1,63 @@
+"""Draws the images of the documentation: ``python docs/make_images.py``; each is what the page beside it calls."""
+
+from __future__ import annotations
+
+import sys
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image  # comes with Matplotlib
+
+import multilevel as ml
+
+IMAGES = Path(__file__).parent / "images"
+LARGEST = 60_000  # bytes of one image
+COLOURS = 128
+
+
+def pictures():
+    """(name, figure) of every image."""
+    plot = ml.plot
+    classes = ml.fit("score ~ ses + funding + (ses | school) + (1 | classroom)", ml.datasets.load("classes"))
+    schools = ml.fit("score ~ 1 + (1 | school)", ml.datasets.load("schools"))
+    yield "shrinkage", plot.shrinkage(classes, "school", "ses")
+    yield "caterpillar", plot.caterpillar(classes, "school")
+    yield "pooling", plot.pooling(classes, term="ses")
+    yield "variance_shares", plot.variance_shares(classes)
+    yield "icc_along", plot.icc_along(classes)
+    yield "fitted", plot.fitted(classes)
+    yield "fitted_together", plot.fitted(classes, facets=False)
+    yield "forest", plot.forest(classes)
+    yield "new_group", plot.new_group(schools)
+    yield "targets", plot.targets(schools)
+    yield "residuals", plot.residuals(classes)
+    yield "qq", plot.qq(classes)
+    yield "acf", plot.acf(schools)
+    yield "influence", plot.influence(classes)
+    yield "predictive", plot.predictive(classes, "school")
+    yield "profile", plot.profile(classes)
+
+
+def small(figure) -> bytes:
+    """The figure as a PNG of few colours."""
+    full, out = BytesIO(), BytesIO()
+    figure.savefig(full, dpi=100)
+    Image.open(full).convert("RGB").quantize(COLOURS, Image.Quantize.FASTOCTREE).save(out, "PNG", optimize=True)
+    return out.getvalue()
+
+
+def main() -> int:
+    """Write the images; 1 when one is too large to carry along."""
+    IMAGES.mkdir(exist_ok=True)
+    large = 0
+    for name, figure in pictures():
+        path = IMAGES / f"{name}.png"
+        path.write_bytes(small(figure))
+        size = path.stat().st_size
+        large += size > LARGEST
+        print(f"{name:<16} {size / 1000:5.1f} kB{'  too large' if size > LARGEST else ''}")
+    return int(large > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
