@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from .checks.logo import logo
     from .checks.loo import loo
     from .checks.pooling import pooling
-    from .inference.compare import compare
-    from .inference.lrt import lrt
-    from .reports.report import report
     from .data import examples as datasets
     from .fit.fit import Fit
     from .fit.store import load
+    from .inference.compare import compare
+    from .inference.lrt import lrt
     from .model.model import Model
+    from .reports.report import report
 
     __version__: str
 

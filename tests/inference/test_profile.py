@@ -40,8 +40,8 @@ SLEEPSTUDY_99 = {
     "sigma": (22.1490642209, 30.0282534767),
     "cor(Intercept, Days | Subject)": (-0.6111829688, 0.8620229164),
 }
-ZETA = {  # as.data.frame(profile): .focal → .zeta
-    "sd(Intercept | Subject)": {1.073517528: -4.64256636862, 18.663983502: -1.00383966600},
+ZETA = {  # as.data.frame(profile): .focal → .zeta (below 5 lme4's own optimiser stops short of the optimum)
+    "sd(Intercept | Subject)": {6.972353410: -3.53085193774, 18.663983502: -1.00383966600},
     "sd(Days | Subject)": {3.173657699: -2.75874177722, 9.490950526: 2.30491027953},
     "sigma": {22.66441036: -2.1484968212, 30.10336392: 2.6140200284},
     "cor(Intercept, Days | Subject)": {
@@ -244,18 +244,19 @@ def test_a_correlation_beside_a_variance_that_may_be_zero_is_not_bounded():
 def test_compound_symmetry(term):
     rng = np.random.default_rng(3)
     g, f = np.repeat(np.arange(30), 6), np.tile(np.repeat([0, 1, 2], 2), 30)
-    y = (rng.normal(size=30)[:, None] + 0.8 * rng.normal(size=(30, 3)))[g, f] + rng.normal(size=180)
+    y = (0.4 * rng.normal(size=30)[:, None] + 0.8 * rng.normal(size=(30, 3)))[g, f] + rng.normal(size=180)
     data = {"y": y, "g": g.astype(str), "f": np.array(["a", "b", "c"])[f]}
     fit = ml.fit(f"y ~ f + {term}", data, estimator="ml")
     found = profile(fit)
     pairs = [low_high for label, low_high in limits(found).items() if label.startswith("cor(")]
     assert len(pairs) == 3
-    assert np.ptp(np.array(pairs), axis=0) == pytest.approx([0.0, 0.0], abs=1e-4)
+    assert np.ptp(np.array(pairs), axis=0) == pytest.approx([0.0, 0.0], abs=1e-4)  # one ρ
     assert np.all(found.lower < found.estimate)
     assert np.all(found.estimate < found.upper)
     if "hom" in term:  # with equal variances, ρ ≥ 0 is (1 | g) + (1 | g:f): its test is the end of the curve at zero
         curve = next(c for label, c in found.items() if label.startswith("cor("))
         without = ml.fit("y ~ f + (1 | g:f)", data, estimator="ml").objective - fit.objective
+        assert curve.value[0] < 0.0
         assert np.interp(0.0, curve.value, curve.zeta) == pytest.approx(-np.sqrt(without), abs=0.02)
 
 

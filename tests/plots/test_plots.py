@@ -25,11 +25,11 @@ from multilevel.registry import members
 PLOTS = members("plots")
 SINGLE = [name for name in PLOTS if "ax" in inspect.signature(getattr(ml.plot, name)).parameters]
 GROUPED = [name for name in PLOTS if "group" in inspect.signature(getattr(ml.plot, name)).parameters]
-MODELS = ("schools", "eight", "classes", "ratings", "hostile", "singular", "many")
-INTERCEPTS = ("schools", "eight", "ratings")  # models without a slope
+MODELS = ("eight", "classes", "ratings", "hostile", "singular", "many")
+INTERCEPTS = ("eight", "ratings")  # models without a slope
 REFUSED = {  # what a plot has nothing to say about
     **{("icc_along", model): "no slope varies" for model in INTERCEPTS},
-    **{("fitted", model): "no numeric predictor" for model in ("schools", "eight")},
+    ("fitted", "eight"): "no numeric predictor",
     ("acf", "eight"): "too short",
 }
 WITHOUT_GROUPS = {"forest", "profile", "qq", "residuals"}  # also plots of models without groups
@@ -106,7 +106,7 @@ def test_unknown_groups_are_answered_with_the_nearest(classes, name):
 NEED_A_MODEL = {"acf", "influence", "new_group", "profile", "qq"}  # of groups or rows, which some estimators have not
 
 
-@pytest.mark.parametrize("estimator", ["complete", "james_stein", "ml", "moments", "none", "within"])
+@pytest.mark.parametrize("estimator", ["complete", "ml", "moments", "none"])
 def test_other_estimators_are_drawn_or_refused_with_a_remedy(estimator):
     fit = ml.fit("score ~ 1 + (1 | school)", ml.datasets.load("schools"), estimator=estimator)
     refused = {}
@@ -126,7 +126,7 @@ def test_tables_of_other_libraries():
     arrow = pyarrow.table(data.to_dict("list"))
     for made in (polars.DataFrame(data.to_dict("list")), arrow):
         fit = ml.fit("score ~ ses + (ses | school)", made)
-        for name in set(PLOTS) - ({"pooling"} if made is arrow else set()):
+        for name in PLOTS:
             assert heading(getattr(ml.plot, name)(fit)), name
 
 

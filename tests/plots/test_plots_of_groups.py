@@ -9,6 +9,7 @@ import pytest
 import multilevel as ml
 from multilevel.errors import SettingError
 from multilevel.plots.shrinkage import compare
+from multilevel.predictions.deviations import half_widths
 
 
 # --- shrinkage ---------------------------------------------------------------------------------------------------
@@ -104,7 +105,14 @@ def test_caterpillar_shows_effects_and_intervals_in_order(schools, words):
     ax = figure.axes[0]
     table = schools.group_effects("school").sort_values("estimate", kind="stable")
     assert [t.get_text() for t in ax.get_yticklabels()] == table["level"].tolist()
-    half = 1.2815515655446004 * table["std_error"].to_numpy()
+    codes = [schools.model.design.groups[0].levels.index(v) for v in table["level"]]
+    half = half_widths(schools, 0, 0, level=0.8)[codes]
+    assert (half > 1.2815515655446004 * table["std_error"]).all()  # more is uncertain than these standard errors hold
+    # balanced means, λ the weight of their own: τ²(1 − λ) + λ² Var(μ̂), before the variances' uncertainty
+    weight, between = schools.shrinkage()["lambda"][0], schools.variance_components["variance"][0]
+    plain = np.sqrt(between * (1 - weight) + weight**2 * schools.vcov[0, 0])
+    assert (half > 1.2815515655446004 * plain).all()
+    assert (half < 1.08 * 1.2815515655446004 * plain).all()
     ends = np.concatenate([s for c in ax.collections[::2] for s in c.get_segments()])
     expected = np.concatenate([table["estimate"] - half, table["estimate"] + half])
     np.testing.assert_allclose(np.sort(ends[:, 0]), np.sort(expected), rtol=1e-9)

@@ -35,8 +35,9 @@ def test_lines_run_through_the_middle_of_their_rows(classes):
 def test_a_predictor_inside_a_function_needs_the_data(words):
     data = ml.datasets.load("classes")
     fit = ml.fit("score ~ poly(ses, 2) + funding + (1 | school)", data)
+    assert "Curves" in words(ml.plot.fitted(fit))  # the model remembers its table
     with pytest.raises(SettingError, match="does not hold the column"):
-        ml.plot.fitted(fit)
+        fitted_lines(fit)
     lines = fitted_lines(fit, data=data)
     new = pd.DataFrame({"ses": lines.grid, "funding": float(data["funding"].mean())})
     np.testing.assert_allclose(lines.population, fit.predict(new, target="reference", interval=None)["estimate"])

@@ -66,6 +66,8 @@ class Pooling:
 
     @cached_property
     def _columns(self) -> dict[str, Any]:
+        from ..variance.shrinkage import shrinkage
+
         partial = self.fits["partial"]
         levels, terms, n = _layout(partial, self.group)
         out: dict[str, Any] = {"level": [v for v in levels for _ in terms], "term": terms * len(levels)}
@@ -73,7 +75,7 @@ class Pooling:
         for name, fit in self.fits.items():
             estimate, error = _level_estimates(fit, self.group, terms)
             out[name], out[f"{name}_se"] = estimate.ravel(), error.ravel()
-        weights = partial.shrinkage()
+        weights = shrinkage(partial)
         mine = [i for i, label in enumerate(weights["group"]) if label == self.group]
         out["lambda"] = np.repeat(np.asarray(weights["lambda"], dtype=float)[mine], len(terms))
         return out

@@ -23,12 +23,12 @@ import numpy as np
 
 from ..data.frames import frame
 from ..errors import SettingError, printable
-from ..estimators.progress import ticker
 from ..fit import numbers
 from ..fit.blocks import Block, Grid, Lines, to_text
 from ..fit.html import to_html
 from ..fit.tables import check_level
 from ..glossary import SIGMA, interval_headings
+from .counter import counter
 from .criterion import is_reml, require_likelihood
 from .parameters import CORRELATION, SD, Parameter, estimated, parameters
 from .responses import Responses
@@ -237,10 +237,10 @@ def in_chunks(
     work = [_Work(target, restricted, names if target is targets[-1] else ()) for target in targets]
     if parallel == 1 or len(seeds) == 1:
         parts = []
-        with ticker("bootstrap") as tick:
+        with counter("bootstrap", n) as count:
             for size, s in zip(sizes, seeds, strict=True):
                 parts.append(_chunk(source, work, size, s))
-                tick(CHUNK * len(parts), float(n))
+                count(CHUNK * len(parts))
     else:
         joblib = _joblib()
         parts = joblib.Parallel(n_jobs=parallel)(

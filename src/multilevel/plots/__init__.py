@@ -1,4 +1,4 @@
-"""Plots of a fit: ``ml.plot.shrinkage(fit)``, ``ml.plot.caterpillar(fit)``; each returns a Matplotlib figure.
+"""Plots of a fit: ``ml.plot.shrinkage(fit)``, ``ml.plot.fitted(fit)`` …; each returns a Matplotlib figure.
 
 Every file of this folder is a plot, named as the user names it, and Matplotlib is imported when one is drawn.
 """

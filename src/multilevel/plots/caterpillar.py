@@ -1,9 +1,10 @@
 """Group effects with their intervals, sorted: ``ml.plot.caterpillar(fit)``.
 
-    b̂_ℓ ± z_{(1+level)/2} · sd(b_ℓ | y)        one row a level, one panel a coefficient
+    b̂_ℓ ± t · sd(b̂_ℓ − b_ℓ)        one row a level, one panel a coefficient
 
-Intervals that leave zero out are blue, the others grey. They describe each level by itself: whether *two* levels
-differ is another question, which overlapping intervals do not answer.
+The intervals hold the uncertainty of the average and of the variances (`predictions/deviations.py`), as those of the
+report do; `fit.group_effects()` is conditional on both. Those that leave zero out are blue, the others grey. They
+describe each level by itself: whether *two* levels differ is another question, which overlapping intervals do not answer.
 """
 
 from __future__ import annotations
@@ -57,15 +58,12 @@ def caterpillar(
     >>> len(ml.plot.caterpillar(fit).axes)
     1
     """
-    from ..fit.tables import check_level, group_effects
+    from ..fit.tables import check_level
 
     label = base.grouping_factor(fit, group)
     coverage = fit.level if level is None else check_level(level)
-    table = group_effects(fit, [label], coverage)
-    terms = list(dict.fromkeys(table["term"]))
-    shape = (-1, len(terms))
-    levels = table["level"][:: len(terms)]
-    estimate, lower, upper = (table[name].reshape(shape) for name in ("estimate", "lower", "upper"))
+    levels, terms, estimate, half = _deviations(fit, label, coverage)
+    lower, upper = estimate - half, estimate + half
     chosen = [terms.index(base.chosen_term(terms, term))] if term or ax else list(range(len(terms)))
     sheet = base.sheet(3.4 + 2.9 * len(chosen), 0.75 + base.rows_height(len(levels)), 1, len(chosen), ax, sharey=True)
     first = _order(estimate[:, chosen[0]])
@@ -82,6 +80,17 @@ def caterpillar(
     what = f"{safe(terms[chosen[0]], 30)} by {safe(label)}"
     finding = _finding(estimate[:, chosen[0]], lower[:, chosen[0]], upper[:, chosen[0]])
     return sheet.head(f"{what}: {finding}", _reading(coverage))
+
+
+def _deviations(fit: Fit, label: str, level: float) -> tuple[tuple[str, ...], list[str], np.ndarray, np.ndarray]:
+    """Levels, coefficients, effects and the half-widths of their intervals, (L, terms)."""
+    from ..predictions.deviations import half_widths
+
+    mine = [(t, g) for t, g in enumerate(fit.model.design.groups) if g.label == label]
+    places = [(t, k, name) for t, g in mine for k, name in enumerate(g.names)]
+    effects = np.stack([fit.estimates.effects[t][:, k] for t, k, _ in places], axis=1)
+    half = np.stack([half_widths(fit, t, k, level=level) for t, k, _ in places], axis=1)
+    return mine[0][1].levels, [name for _, _, name in places], effects, half
 
 
 def _order(estimate: np.ndarray) -> np.ndarray:

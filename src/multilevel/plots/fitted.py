@@ -3,8 +3,9 @@
     group ℓ       ŷ(x) = mean of its rows' fitted values, moved along x:  x'β̂ + z'b̂_ℓ
     population    x'β̂ with everything else at its average
 
-Other predictors stay at each group's average, so that a line runs through the middle of its group's rows; where `x`
-interacts with a factor, the lines are those of the factor's first level. Sixteen groups or fewer get a panel each.
+Other predictors stay at each group's average, so that a line runs through the middle of its group's rows. Where `x`
+interacts with one of them, its slope is that at the other's overall mean, or at the first level of a factor. Sixteen
+groups or fewer get a panel each.
 """
 
 from __future__ import annotations
@@ -98,7 +99,7 @@ def fitted(
     >>> len(ml.plot.fitted(fit).axes), len(ml.plot.fitted(fit, facets=False).axes)
     (16, 1)
     """
-    lines = fitted_lines(fit, x, group, data)
+    lines = fitted_lines(fit, x, group, vars(fit.model).get("table") if data is None else data)
     each = len(lines.levels) <= FACETS if facets is None else facets
     if each and len(lines.levels) > MOST_FACETS:
         raise SettingError(f"{len(lines.levels)} levels are too many for a panel each", hint="Use facets=False.")

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..predictions.deviations import half_widths
+
 if TYPE_CHECKING:
     from ..fit.fit import Fit
 
@@ -95,7 +97,7 @@ def levels(fit: Fit, group: str, term: str) -> Levels:
     names = design.groups[t].levels
     effect = np.asarray(fit.estimates.effects[t][:, k], dtype=float)
     centre = float(np.nan_to_num(fit.coefficients.get(term, 0.0)))
-    half, whole = _half_widths(fit, t, k, term, alone=True), _half_widths(fit, t, k, term, alone=False)
+    half, whole = half_widths(fit, t, k), half_widths(fit, t, k, term)
     own = _own(fit, group, term)
     weights = fit.shrinkage()
     here = np.asarray(weights["group"]) == group
@@ -119,23 +121,6 @@ def levels(fit: Fit, group: str, term: str) -> Levels:
         coverage=fit.level,
     )
 
-
-def _half_widths(fit: Fit, t: int, k: int, term: str, alone: bool) -> np.ndarray:
-    """Half-widths of the intervals of b_ℓk (`alone`) or of β_k + b_ℓk, for each level."""
-    from ..fit.estimates import Combination
-    from ..fit.tables import quantile
-
-    groups, fixed = fit.model.design.groups, fit.model.design.fixed_names
-    count = len(groups[t].levels)
-    x = np.zeros((count, len(fixed)))
-    if not alone and term in fixed:
-        x[:, fixed.index(term)] = 1.0
-    codes = [np.full(count, -1, np.int32) for _ in groups]
-    z = [np.zeros((count, len(g.names))) for g in groups]
-    codes[t], z[t][:, k] = np.arange(count, dtype=np.int32), 1.0
-    spread = fit.estimates.certainty.spread(Combination(x, tuple(codes), tuple(z)))
-    with np.errstate(invalid="ignore"):
-        return np.asarray(quantile(spread.df, fit.level) * np.sqrt(np.maximum(spread.variance, 0.0)))
 
 
 def _own(fit: Fit, group: str, term: str) -> dict[str, float]:

@@ -36,6 +36,7 @@ from ..markup import (
     user,
 )  # fmt: skip
 
+CROSSED_ROWS = 20_000  # of several factors: leaving each level out takes minutes beyond
 HEADING = "What pooling did"
 SHOWN = 200  # rows of a table that are on the page; search finds the others
 MOST_BLOCKS = 8
@@ -214,9 +215,10 @@ def _caption(levels: Levels, visible: int, hidden: int) -> str:
 # --- scores ------------------------------------------------------------------------------------------------------
 def _scores(context: Context) -> Html | None:
     """Which pooling predicts best, by leave-one-out and leave-one-group-out scores."""
-    if max(context.fit.model.groups.values()) > BIG:
+    model = context.fit.model
+    if max(model.groups.values()) > BIG or (len(model.groups) > 1 and model.design.n > CROSSED_ROWS):
         return paragraph("ml.pooling(model) compares estimators by predictive scores; the report leaves it out beyond "
-                         f"{BIG:,} levels.", class_="note")  # fmt: skip
+                         f"{BIG:,} levels, or {CROSSED_ROWS:,} rows of several factors.", class_="note")  # fmt: skip
     from ...checks.pooling import NAMES, pooling
 
     found = pooling(context.fit, seed=context.seed)
