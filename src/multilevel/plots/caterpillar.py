@@ -4,7 +4,8 @@
 
 The intervals hold the uncertainty of the average and of the variances (`predictions/deviations.py`), as those of the
 report do; `fit.group_effects()` is conditional on both. Those that leave zero out are blue, the others grey. They
-describe each level by itself: whether *two* levels differ is another question, which overlapping intervals do not answer.
+describe each level by itself: whether *two* levels differ is another question, which overlapping intervals do not
+answer.
 """
 
 from __future__ import annotations
