@@ -43,6 +43,7 @@ UPWARDS = {
     ("fit/answers.py", "variance"): "Fit.icc and its neighbours are doors to variance/",
     ("fit/answers.py", "inference"): "Fit.profile and its neighbours are doors to inference/",
     ("fit/answers.py", "checks"): "Fit.loo and its neighbours are doors to checks/",
+    ("fit/fit.py", "checks"): "quantile residuals are one kind of Fit.residuals",
     ("inference/compare.py", "checks"): "leave-out scores beside the criteria",
     ("variance/effective.py", "checks"): "the factorisation at a fit's estimates, whatever its estimator",
 }

@@ -82,6 +82,12 @@ class Answers:
 
         return effective_parameters(self)
 
+    def pooling_factor(self: Any) -> dict[tuple[str, str], float]:
+        """Gelman and Pardoe's pooling factor of each (group, term): 0 is no pooling, 1 is complete."""
+        from ..variance.effective import pooling_factor
+
+        return pooling_factor(self)
+
     def moved(self: Any, group: str | None = None) -> Any:
         """Table of the levels that pooling moved, farthest first, with the reasons: size, distance, noise."""
         from ..variance.moved import moved
@@ -126,11 +132,11 @@ class Answers:
 
         return bootstrap(self, n, **settings)
 
-    def test(self: Any, **settings: Any) -> Any:
+    def test(self: Any, term: str | None = None, **settings: Any) -> Any:
         """A test of every term: F tests of fixed ones, likelihood-ratio tests of random ones; see `inference.terms`."""
         from ..inference.terms import term_tests
 
-        return term_tests(self, **settings)
+        return term_tests(self, term, **settings)
 
     def compare(self: Any, *others: Any, **settings: Any) -> Any:
         """This fit beside others; see `inference.compare.compare`."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .estimates import Estimates
     from .summary import Summary
 
-RESIDUALS = ("response", "pearson", "standardized")
+RESIDUALS = ("response", "pearson", "standardized", "quantile")
 N_DRAWS = 1000
 
 
@@ -272,8 +272,9 @@ class Fit(Answers):
 
         Parameters
         ----------
-        kind : {"response", "pearson", "standardized"}
-            y − ŷ; times √weight (or over the known standard error); and over σ besides (lme4's scaled residuals).
+        kind : {"response", "pearson", "standardized", "quantile"}
+            y − ŷ; times √weight (or over the known standard error); and over σ besides (lme4's scaled residuals);
+            or Φ⁻¹(F(y)), standard normal when the model is right (`checks.residuals.quantile_residuals`).
 
         Returns
         -------
@@ -282,6 +283,10 @@ class Fit(Answers):
         if kind not in RESIDUALS:
             hint = nearest(str(kind), RESIDUALS) or f"Use {', '.join(RESIDUALS)}."
             raise SettingError(f'unknown kind of residuals "{printable(kind)}"', hint=hint)
+        if kind == "quantile":
+            from ..checks.residuals import quantile_residuals
+
+            return quantile_residuals(self)
         design = self.model.design
         out = design.response - self.fitted_values
         if kind == "response":

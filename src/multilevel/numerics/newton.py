@@ -93,6 +93,7 @@ def minimise(
     state = objective.evaluate(inside(objective, theta))
     if not np.isfinite(state.value):
         state = objective.evaluate(np.where(np.array(objective.kinds) == "free", 0.0, 0.3))
+    judged: set[frozenset[int]] = set()
     for _ in range(8):  # rounds of: minimise over the free coordinates, then look at those on the boundary
         state = _newton(objective, state, progress, maxiter, tick, tolerance)
         if progress.iterations >= maxiter and not progress.converged:
@@ -101,8 +102,9 @@ def minimise(
         if polish:
             state = _polish(objective, state, progress)
         released = objective.release(state, progress.zeros) if progress.zeros else None
-        if released is None:
-            break
+        if released is None or frozenset(progress.zeros) in judged:
+            break  # optimal, or the same zeros once more: what a release gains there is rounding
+        judged.add(frozenset(progress.zeros))
         better = _descend_from(objective, state, released)
         if better is None:
             break
