@@ -526,6 +526,19 @@ def test_compare_ranks_formulas(run):
     assert "two formulas" in err[0]
 
 
+def test_compare_uses_the_rows_that_all_models_can_use(run, tmp_path):
+    table = ml.datasets.load("classes")
+    table.loc[[3, 50, 700], "ses"] = float("nan")
+    path = tmp_path / "holes.csv"
+    table.to_csv(path, index=False)
+    status, out, _ = run("compare", path, "score ~ 1 + (1 | school)", "score ~ ses + (1 | school)", "--json", "-")
+    assert status == 0
+    whole = table.dropna()
+    fits = [ml.fit(f, whole, estimator="ml") for f in ("score ~ 1 + (1 | school)", "score ~ ses + (1 | school)")]
+    found = json.dumps(json.loads(out))
+    assert all(f"{fit.aic:.3f}"[:-1] in found for fit in fits)
+
+
 # --- demo --------------------------------------------------------------------------------------------------------
 def test_demo(run, tmp_path):
     status, out, err = run("demo", "--output", tmp_path / "out")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -59,3 +60,17 @@ def check_levels(model: Model) -> None:
                 f'"{printable(group.label)}" has one level left: a variance between groups needs at least two',
                 code="E_ONE_LEVEL",
             )
+
+
+def on_common_rows(models: Sequence[Model]) -> list[Model]:
+    """Models of one table on the rows that all of them can use; those that use no others are returned as they are."""
+    used = []
+    for model in models:
+        rows = np.zeros(model.design.n_rows_given, dtype=bool)
+        rows[slice(None) if model.design.kept is None else model.design.kept] = True
+        used.append(rows)
+    common = np.logical_and.reduce(used)
+    return [
+        model if np.array_equal(rows, common) else without(model, ~common[rows])
+        for model, rows in zip(models, used, strict=True)
+    ]

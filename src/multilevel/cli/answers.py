@@ -38,10 +38,11 @@ def compare(options: argparse.Namespace) -> int:
     if len(options.formula) < 2:
         raise UsageError("compare needs two formulas or more", hint='multilevel compare DATA "y ~ x" "y ~ x + (1 | g)"')
     _check_json(options)
+    from ..checks.subsets import on_common_rows
     from ..inference.compare import compare
 
     table = table_of(options)
-    models = [model_of(options, table, formula) for formula in options.formula]
+    models = on_common_rows([model_of(options, table, formula) for formula in options.formula])
     settings = settings_of(options.set)
     fits = [model.fit(options.estimator, **settings) for model in models]
     return _answer(compare(*fits, group=options.group, seed=options.seed), options)
