@@ -33,10 +33,7 @@ def extended(
     if fixed:
         names, columns = (*design.fixed_names, *fixed), (*design.fixed_columns, *fixed.values())
         design = replace(design, fixed_names=names, fixed_columns=columns)
-    out = type(model).__new__(type(model))
-    kept = {name: vars(model)[name] for name in ("formula", "family", "link", "rank", "native", "warnings")}
-    out.__dict__.update(kept, design=design)
-    return out
+    return model.with_design(design)
 
 
 def refitted(fit: Fit, model: Model) -> Estimates | None:

@@ -22,8 +22,8 @@ import numpy as np
 
 from ..fit.estimates import Combination
 from ..fit.mixed import MixedCertainty
+from ..predictions.targets import matrix
 from .criterion import criterion, is_reml
-from .variants import columns_matrix
 
 if TYPE_CHECKING:
     from ..fit.fit import Fit
@@ -115,7 +115,7 @@ def _correction(fit: Fit) -> float:
 def _all_rows(fit: Fit) -> Combination:
     design = fit.model.design
     return Combination(
-        columns_matrix(design.fixed_columns, design.n),
+        matrix(design.fixed_columns, design.n),
         tuple(group.codes for group in design.groups),
-        tuple(columns_matrix(group.columns, design.n) for group in design.groups),
+        tuple(matrix(group.columns, design.n) for group in design.groups),
     )

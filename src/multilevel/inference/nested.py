@@ -15,7 +15,7 @@ import numpy as np
 from ..core.likelihood import Likelihood
 from ..errors import SettingError, printable
 from ..model.describe import formula_text
-from .variants import columns_matrix
+from ..predictions.targets import matrix
 
 if TYPE_CHECKING:
     from ..formula.design import Column, Design, GroupColumns
@@ -162,7 +162,7 @@ def _offset_shift(a: Design, b: Design) -> np.ndarray | None:
 
 
 def _unit_columns(columns: Sequence[Column], n: int) -> np.ndarray:
-    out = columns_matrix(columns, n)
+    out = matrix(tuple(columns), n)
     norms = np.linalg.norm(out, axis=0)
     return np.asarray(out / np.where(norms > 0.0, norms, 1.0))
 

@@ -18,9 +18,10 @@ from ..core.likelihood import Likelihood, State
 from ..errors import ConvergenceError, IdentifiabilityError, MultilevelWarning
 from ..numerics.newton import Progress
 from ..numerics.threads import threads_for
+from ..predictions.targets import matrix
 from .criterion import criterion, minimum, with_products
 from .parameters import Parameter, values
-from .variants import columns_matrix, variant
+from .variants import variant
 
 if TYPE_CHECKING:
     from ..formula.design import Design
@@ -57,12 +58,12 @@ class Responses:
         self.likelihood = criterion(model, reml)
         design, products = model.design, model.products
         self.root = _root(design)
-        x = columns_matrix(design.fixed_columns, design.n)
+        x = matrix(design.fixed_columns, design.n)
         self.origin = x @ products.beta_origin
         self.x = self._weighted(x @ products.to_beta)
         self.z: list[np.ndarray] = []
         for group, to in zip(design.groups, products.to_effects, strict=True):
-            self.z.append(self._weighted(columns_matrix(group.columns, design.n) @ to))
+            self.z.append(self._weighted(matrix(group.columns, design.n) @ to))
         again, p = self.x.T @ self.x, products.p
         size = np.sqrt(np.outer(np.diag(again), np.diag(again)))
         self.cheap = bool(np.all(np.abs(again - products.xy[:p, :p]) <= CLOSE * size))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..formula.design import Column, GroupColumns
+from ..formula.design import GroupColumns
 from ..formula.formula import Formula
 
 if TYPE_CHECKING:
@@ -44,18 +44,9 @@ def variant(
     if fixed is not None:
         changes["fixed_names"] = tuple(design.fixed_names[j] for j in fixed)
         changes["fixed_columns"] = tuple(design.fixed_columns[j] for j in fixed)
-    out = type(model).__new__(type(model))
-    kept = {name: vars(model)[name] for name in ("formula", "family", "link", "rank", "native", "warnings")}
+    out = model.with_design(replace(design, **changes))
     if formula is not None:
-        kept["formula"] = formula
-    out.__dict__.update(kept, design=replace(design, **changes))
+        out.__dict__["formula"] = formula
     return out
 
 
-def columns_matrix(columns: Sequence[Column], n: int) -> np.ndarray:
-    """Columns as a dense (n, columns) matrix; None is the column of ones."""
-    out = np.ones((n, len(columns)))
-    for j, column in enumerate(columns):
-        if column is not None:
-            out[:, j] = column
-    return out
