@@ -74,7 +74,7 @@ def _surprising(case: Case, label: str, level: int, cook: float) -> bool:
     kept = ~np.isnan(case.fit.estimates.beta)
     inverse = np.linalg.pinv(case.fit.vcov[np.ix_(kept, kept)], hermitian=True)
     shift = shifts(case.adjusted, rows, case.adjusted.null[:, :REPLICATES])[kept]
-    expected = float(np.mean(np.einsum("pm,pq,qm->m", shift, inverse, shift))) / kept.sum()
+    expected = float(np.mean(np.einsum("pm,pq,qm->m", shift, inverse, shift))) / float(kept.sum())
     total = sum(case.model.groups.values())
     return bool(total * chdtrc(1.0, cook / max(expected, 1e-300)) < ALPHA)
 

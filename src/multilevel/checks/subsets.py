@@ -69,7 +69,7 @@ def on_common_rows(models: Sequence[Model]) -> list[Model]:
         rows = np.zeros(model.design.n_rows_given, dtype=bool)
         rows[slice(None) if model.design.kept is None else model.design.kept] = True
         used.append(rows)
-    common = np.logical_and.reduce(used)
+    common = np.all(np.stack(used), axis=0)
     return [
         model if np.array_equal(rows, common) else without(model, ~common[rows])
         for model, rows in zip(models, used, strict=True)
