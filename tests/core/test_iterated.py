@@ -57,7 +57,7 @@ def test_solutions_equal_the_factorisation(name: str, reml: bool) -> None:
 
 @EACH
 @REML
-def test_traces_are_right_on_average_and_exact_for_all_signs(name: str, reml: bool) -> None:
+def test_traces_are_right_on_average(name: str, reml: bool) -> None:
     """The mean over many probes is within its own standard error of the exact traces."""
     exact, iterative = both(name, reml)
     theta = exact.start()
@@ -113,8 +113,8 @@ def test_large_path_ends_at_the_optimum(tau: float, reml: bool) -> None:
     assert state.value == pytest.approx(best.value, abs=1e-2)
 
 
-def test_crossed_tail_of_thousands(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The public path takes it by size; the criterion is at the exact optimum."""
+def test_the_search_is_taken_by_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the limit lowered to this design's; so few levels leave the probes noisy, hence the tolerance."""
     from multilevel.core import fused
 
     d = three_factors()

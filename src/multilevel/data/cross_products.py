@@ -123,15 +123,6 @@ def pilot(x: np.ndarray, centred: bool = True, name: str = "") -> Shift:
     return Shift(centre, 2.0 ** float(np.round(np.log2(spread))))
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """Which panel columns hold what: (array, shift) each; X and y last."""
-
-    columns: tuple[tuple[Column, Shift], ...]
-    x: np.ndarray
-    z: tuple[np.ndarray, ...]
-
-
 UNIT = Shift(0.0, 1.0)
 
 

@@ -41,16 +41,3 @@ def meeting_pairs(codes, others, n_levels, n_others):
             pair[i] = marker[b]
         start[a + 1] = count
     return start, other[:count].copy(), pair
-
-
-@kernel("boolean(int32[::1], int32[::1], int64)")
-def is_nested(codes, parents, n_levels):
-    """Whether every level of `codes` lies within one level of `parents`."""
-    first = np.full(n_levels, -1, np.int32)
-    for i in range(len(codes)):
-        known = first[codes[i]]
-        if known < 0:
-            first[codes[i]] = parents[i]
-        elif known != parents[i]:
-            return False
-    return True

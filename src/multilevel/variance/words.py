@@ -8,7 +8,6 @@ import numpy as np
 
 from ..errors import printable
 from .effective import effective_parameters
-from .icc import icc
 from .r2 import r2
 from .shares import icc_table
 
@@ -56,11 +55,6 @@ def effective_sentence(fit: Fit) -> str:
     available = len(design.fixed_names) + sum(len(g.levels) * len(g.names) for g in design.groups)
     used = effective_parameters(fit)
     return f"The fit uses {used:.1f} effective parameters of {available} coefficients and effects."
-
-
-def residual_share(fit: Fit) -> float:
-    """The part of the variance within all groups."""
-    return 1.0 - sum(icc(fit).values()) if fit.model.design.groups else 1.0
 
 
 def _percent(share: float) -> str:
