@@ -14,7 +14,7 @@ from typing import Any
 from .errors import SettingError, listed, nearest, printable
 
 NOUNS = {"families": "family"}
-HIDDEN = {"base", "maximise", "progress"}  # modules of a folder that are shared work, not members
+HIDDEN = {"base", "maximise", "approximate", "progress", "support", "counts", "censoring"}  # modules of a folder that are shared work, not members
 
 
 @cache
@@ -39,6 +39,11 @@ def member(folder: str, name: str) -> Any:
         hint = nearest(name, known) or f"Available: {listed(known, 20)}."
         raise SettingError(f'unknown {noun} "{printable(name)}"', hint=hint, known=known)
     return importlib.import_module(f"multilevel.{folder}.{name}").MEMBER
+
+
+def official(folder: str, name: str) -> str:
+    """The public name of a member that was given by another of its names."""
+    return name
 
 
 def make_estimator(name: str, settings: dict[str, Any]) -> Any:

@@ -48,7 +48,7 @@ def test_factor_and_sums(blocks):
         blank = np.zeros((0, 2, 2))
         elimination.invert_leading(
             a, b, border, i8, i4, i4, i4, i4, none, lam, empty8, 0, 0, 0, plain_l, border, plain_w, none,
-            np.zeros((0, p)), inverse, p, expected_sum, none, blank, blank,
+            np.zeros((0, p)), inverse, p, expected_sum, none, blank, blank, np.zeros((0, 2)),
         )  # fmt: skip
         pairs.trace_sums(a, b, lam, factor, w, inverse, p, found_sum)
         np.testing.assert_allclose(found_sum, expected_sum, rtol=1e-12)

@@ -158,8 +158,11 @@ class Elimination:
         of_tail, of_fixed = factor.log_dets()
         return Solution(log_det + of_tail, of_fixed, r2, beta, u)
 
-    def inverse(self, reml: bool, keep: bool = False) -> Inverse:
-        """Selected inverse at the last `solve`: Σ (Z'ZΛP)_ℓℓ of every factor, and the blocks on request."""
+    def inverse(self, reml: bool, keep: bool = False, cross: bool = False) -> Inverse:
+        """Selected inverse at the last `solve`: Σ (Z'ZΛP)_ℓℓ of every factor, and the blocks on request.
+
+        `keep` the leading levels' own blocks; `cross` also those between leading and trailing levels that meet.
+        """
         from ..numerics import elimination as kernels
 
         pt, nt = self.pattern, self.pattern.nt
@@ -175,10 +178,11 @@ class Elimination:
         G = np.zeros_like(self._flat)
         PL = np.empty((self.n_lead if keep else 0, self.k1, self.k1))
         PLX = np.empty((self.n_lead if keep else 0, self.k1, p))
+        PT = np.empty((len(pt.T) if cross else 0, self.k1))
         if self.n_lead:
             kernels.invert_leading(
                 self.A, self.B, pt.T, pt.at, pt.col, pt.width, pt.shift, pt.group, self._flat, self.lam[pt.lead],
-                pt.where, pt.ns, pt.nt, pt.sbase, self.L, self.W, self.WX, P, PX, PXX, p, G1, G, PL, PLX,
+                pt.where, pt.ns, pt.nt, pt.sbase, self.L, self.W, self.WX, P, PX, PXX, p, G1, G, PL, PLX, PT,
             )  # fmt: skip
         if pt.trail:
             kernels.gradient_trailing(
@@ -191,7 +195,7 @@ class Elimination:
             k = self.products.factors[f].k
             sums[f] = G[at : at + k * k].reshape(k, k)
             at += k * k
-        return Inverse(sums, P, PX, PXX, PL, PLX)
+        return Inverse(sums, P, PX, PXX, PL, PLX, PT)
 
     def by_factor(self, u: np.ndarray) -> list[np.ndarray]:
         """A vector (q,) or matrix (q, s) of effects as (L, k) or (L, k, s) arrays, in the order of the factors."""
@@ -259,7 +263,7 @@ class Elimination:
 
 @dataclass(frozen=True)
 class Inverse:
-    """The selected inverse: `sums` Σ (Z'ZΛP)_ℓℓ by factor; `P`, `PX`, `PXX`, `PL`, `PLX` as in the kernels."""
+    """The selected inverse: `sums` Σ (Z'ZΛP)_ℓℓ by factor; `P`, `PX`, `PXX`, `PL`, `PLX`, `PT` as in the kernels."""
 
     sums: list[np.ndarray]
     P: np.ndarray
@@ -267,3 +271,4 @@ class Inverse:
     PXX: np.ndarray
     PL: np.ndarray
     PLX: np.ndarray
+    PT: np.ndarray

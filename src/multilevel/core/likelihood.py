@@ -169,13 +169,7 @@ class Likelihood:
         Zero at an interior optimum; at a singular one all there is along a vanishing column. From the gradient in
         full, ∂d/∂Λ = 2 Q Λ, at a Λ without zero columns.
         """
-        scale = self.scales[term]
-        lam = scale.factor(theta[self.slices[term]])
-        q = score @ np.linalg.pinv(lam, rcond=1e-13)
-        values, vectors = np.linalg.eigh(0.5 * (q + q.T))
-        q = (vectors * np.maximum(values, 0.0)) @ vectors.T
-        rows, cols = scale.entries()
-        return np.asarray(2.0 * q[np.ix_(rows, rows)] * (cols[:, None] == cols[None, :]))
+        return bend(self.scales[term], theta[self.slices[term]], score)
 
     def scores(self, state: State, u: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Z'W ê by factor, ê = y − Xβ̂ − ZΛû.
@@ -233,6 +227,16 @@ class Likelihood:
         p = self.products
         out = value - p.log_weights + 2.0 * self.nu * float(np.log(p.y_shift.scale))
         return out + (2.0 * p.log_det_x if self.reml else 0.0)
+
+
+def bend(scale: Scale, theta: np.ndarray, score: np.ndarray) -> np.ndarray:
+    """2 tr(Λ̇_s' Q Λ̇_t) for one triangular scale, from the score ½ ∂d/∂Λ = Q Λ."""
+    lam = scale.factor(theta)
+    q = score @ np.linalg.pinv(lam, rcond=1e-13)
+    values, vectors = np.linalg.eigh(0.5 * (q + q.T))
+    q = (vectors * np.maximum(values, 0.0)) @ vectors.T
+    rows, cols = scale.entries()
+    return np.asarray(2.0 * q[np.ix_(rows, rows)] * (cols[:, None] == cols[None, :]))
 
 
 def _regular(lam: np.ndarray) -> bool:

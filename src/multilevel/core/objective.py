@@ -15,6 +15,8 @@ PROBE = 1e-6  # share of information at which the score of a zero variance is me
 class GaussianObjective:
     """Adapter of `Likelihood` to `numerics.newton.Objective`."""
 
+    learns = False
+
     def __init__(self, likelihood: Likelihood) -> None:
         self.likelihood = likelihood
         self.kinds = [kind for s in likelihood.scales for kind in s.kinds()]

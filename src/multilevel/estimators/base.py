@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from ..errors import ConvergenceError, IdentifiabilityError, printable, warn
 from ..fit.estimates import Estimates
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Estimator(ABC):
-    """Settings of one estimator."""
+    """Settings of one estimator; `linear_only` ones need normal errors of one variance."""
+
+    linear_only: ClassVar[bool] = True
 
     @property
     def name(self) -> str:
@@ -41,6 +43,8 @@ class Estimator(ABC):
         from ..fit.fit import Fit
         from ..fit.remarks import fit_warnings
 
+        if self.linear_only and not model.is_linear:
+            raise _not_linear(model, self.name)
         self.check(model)
         clock = time.perf_counter()
         try:
@@ -54,6 +58,17 @@ class Estimator(ABC):
         for warning in (*noticed, *estimates.warnings):
             warn(warning)
         return Fit(model, self, estimates, seconds, noticed)
+
+
+def _not_linear(model: Model, estimator: str) -> IdentifiabilityError:
+    what = f'the family "{model.family}" ({model.link} link)'
+    if model.distribution.family.is_gaussian:
+        what = "a normal response with further predictors, another link, censoring or truncation"
+    return IdentifiabilityError(
+        f'the estimator "{estimator}" is for linear models, and this one has {what}',
+        code="E_NOT_LINEAR",
+        hint='Use "laplace" (the default), "agq", "complete" or "none".',
+    )
 
 
 def require_groups(model: Model, estimator: str) -> None:

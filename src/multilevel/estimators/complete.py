@@ -35,7 +35,11 @@ if TYPE_CHECKING:
 class Complete(Estimator):
     """No settings."""
 
+    linear_only = False
+
     def check(self, model: Model) -> None:
+        if not model.is_linear:
+            return
         n, p = model.products.n, model.products.p
         if model.design.known_se is None and n <= p:
             raise IdentifiabilityError(
@@ -45,6 +49,10 @@ class Complete(Estimator):
             )
 
     def estimate(self, model: Model) -> Estimates:
+        if not model.is_linear:
+            from .approximate import without_groups
+
+            return without_groups(model)
         products = model.products
         known = model.design.known_se is not None
         solved = regression(products)

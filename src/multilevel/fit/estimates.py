@@ -87,9 +87,16 @@ class Certainty(ABC):
     def sd_errors(self) -> tuple[list[list[float]], float]:
         """Standard errors of the standard deviations: per term and coefficient, and of the residual one."""
 
+    def constants(self, level: float) -> Mapping[str, tuple[float, float, float, float]]:
+        """Constants of the family on their natural scale: name → (estimate, standard error, lower, upper)."""
+        return {}
+
     @abstractmethod
     def draw(self, n: int, rng: np.random.Generator) -> Mapping[str, Any]:
-        """Draws from the approximate joint distribution: beta (n, p), sigma (n,), covariances and effects per term."""
+        """Draws from the approximate joint distribution: beta (n, p), sigma (n,), covariances and effects per term.
+
+        Generalized models have `constants`, name → (n,), in place of sigma.
+        """
 
     def residual_df(self) -> float:
         """Degrees of freedom of the residual variance."""
@@ -116,6 +123,8 @@ class Estimates:
         Per group term Cov(b_ℓ) (k, k) and the conditional modes (L, k).
     log_likelihood : float
         Restricted for REML; NaN where the estimator has none.
+    dispersion : mapping
+        Parameters of the family that are constants (shape, phi, zi, …), on their natural scale.
     boundary : tuple of str
         Groups with a variance of zero or a correlation of ±1.
     """
@@ -136,6 +145,7 @@ class Estimates:
     scaled_gradient: float = 0.0
     warnings: tuple[Any, ...] = ()
     notes: Mapping[str, Any] = field(default_factory=dict)
+    dispersion: Mapping[str, float] = field(default_factory=dict)
 
 
 def correlation_pairs(k: int) -> Sequence[tuple[int, int]]:

@@ -53,6 +53,9 @@ class Recomputed(Certainty):
     def sd_errors(self) -> tuple[list[list[float]], float]:
         return self._certainty.sd_errors()
 
+    def constants(self, level: float) -> Mapping[str, tuple[float, float, float, float]]:
+        return self._certainty.constants(level)
+
     def draw(self, n: int, rng: np.random.Generator) -> Mapping[str, Any]:
         return self._certainty.draw(n, rng)
 
@@ -66,6 +69,8 @@ class Recomputed(Certainty):
 
 def recomputed(model: Model, estimator: Estimator, notes: Mapping[str, Any]) -> Recomputed:
     """The certainty of stored estimates; `notes` hold the optimum of a likelihood fit."""
+    if notes.get("phi") is not None:
+        return Recomputed(lambda: _at_approximation(model, estimator, notes))
     if "theta" in notes:
         return Recomputed(lambda: _at_optimum(model, notes))
     return Recomputed(lambda: _again(model, estimator))
@@ -80,6 +85,14 @@ def _at_optimum(model: Model, notes: Mapping[str, Any]) -> Certainty:
     likelihood = Likelihood(products, model.scales, bool(notes["reml"]), sigma2)
     state = likelihood.evaluate(np.array(notes["theta"], dtype=float))
     return MixedCertainty(likelihood, state, set(notes["zeros"]))
+
+
+def _at_approximation(model: Model, estimator: Estimator, notes: Mapping[str, Any]) -> Certainty:
+    from .generalized import GeneralizedCertainty
+
+    criterion = estimator.criterion(model)  # type: ignore[attr-defined]
+    state = criterion.evaluate(np.array(notes["phi"], dtype=float))
+    return GeneralizedCertainty(criterion, state, set(notes["zeros"]))
 
 
 def _again(model: Model, estimator: Estimator) -> Certainty:

@@ -29,7 +29,7 @@ def fit_warnings(model: Model, estimates: Estimates) -> tuple[MultilevelWarning,
     names = model.design.fixed_names
     found: list[MultilevelWarning] = []
     if np.isnan(estimates.beta).any():
-        found += [_dropped(names, j, others or _constant(model, j)) for j, others in model.products.dropped]
+        found += [_dropped(names, j, others or _constant(model, j)) for j, others in model.dropped]
     found += [_singular(model, estimates, label) for label in estimates.boundary]
     return tuple(found)
 

@@ -93,6 +93,8 @@ def _spoken(expression: Expression) -> Expression:
     if expression.function == "C":
         bare = [Name(a.function) if isinstance(a, Call) and not a.children() else a for a in expression.arguments]
         return replace(expression, arguments=tuple(bare))
+    if expression.function == "cbind":  # two columns of a response, no function
+        return replace(expression, arguments=tuple(map(_spoken, expression.arguments)))
     settings = transform(expression.function, expression.at).settings
     given = zip(expression.arguments[1:], chain(settings.values(), repeat(None)), strict=False)
     return replace(

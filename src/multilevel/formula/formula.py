@@ -211,9 +211,28 @@ class Response:
         return f"{self.expression}{bar}"
 
 
+def right_side(fixed: Terms, offsets: tuple[Expression, ...], groups: tuple[GroupTerm, ...]) -> str:
+    """What stands right of a tilde."""
+    return " + ".join([str(fixed), *(f"offset({o})" for o in offsets), *(str(g) for g in groups)])
+
+
+@dataclass(frozen=True)
+class Part:
+    """The formula of a further predictor: ``sigma ~ x``, ``zi ~ x + (1 | g)``."""
+
+    name: str
+    fixed: Terms
+    groups: tuple[GroupTerm, ...] = ()
+    offsets: tuple[Expression, ...] = ()
+    at: int = field(default=0, compare=False)
+
+    def __str__(self) -> str:
+        return f"{self.name} ~ {right_side(self.fixed, self.offsets, self.groups)}"
+
+
 @dataclass(frozen=True)
 class Formula:
-    """A parsed formula.
+    """A parsed formula; `further` are the parts after a semicolon.
 
     `text` is what the user typed; `str(formula)` is the canonical form, and parsing that gives an equal formula.
     """
@@ -222,8 +241,9 @@ class Formula:
     fixed: Terms
     groups: tuple[GroupTerm, ...] = ()
     offsets: tuple[Expression, ...] = ()
+    further: tuple[Part, ...] = ()
     text: str = field(default="", compare=False)
 
     def __str__(self) -> str:
-        parts = [str(self.fixed), *(f"offset({o})" for o in self.offsets), *(str(g) for g in self.groups)]
-        return f"{self.response} ~ {' + '.join(parts)}"
+        main = f"{self.response} ~ {right_side(self.fixed, self.offsets, self.groups)}"
+        return "; ".join([main, *(str(part) for part in self.further)])

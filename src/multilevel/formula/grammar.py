@@ -1,6 +1,6 @@
 """The formula language: strict, closed, and never code.
 
-    formula   = response ["|" modifiers] "~" sum
+    formula   = response ["|" modifiers] "~" sum { ";" parameter "~" sum }
     sum       = ["-"] product { ("+" | "-") product }
     product   = nest { "*" | "/" nest };  nest = inter { "%in%" inter };  inter = power { ":" power }
     power     = atom ["^" integer];       atom = name | call | 0 | 1 | "(" sum ")" | group
@@ -14,6 +14,7 @@ that point at the character. Nothing is evaluated here.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 from ..errors import FormulaColumnError, listed, nearest, printable
@@ -29,7 +30,7 @@ from .algebra import (
     single,
 )
 from .arithmetic import FUNCTIONS, RESERVED, Reader
-from .formula import Call, Expression, Formula, GroupTerm, Name, Number, Response, Terms
+from .formula import Call, Expression, Formula, GroupTerm, Name, Number, Part, Response, Terms
 from .tokens import Token, excerpt
 
 # what stands behind the response: the most columns or numbers each takes in order, and by name
@@ -58,7 +59,7 @@ def parse(text: str, columns: Sequence[str] | None = None) -> Formula:
     FormulaError
         With the position of the offending character.
     """
-    formula = _parse(text) if isinstance(text, str) else _Parser(text).formula()
+    formula = _parse(text) if isinstance(text, str) else _Parser(text).whole()
     if columns is not None:
         check_columns(formula, columns)
     return formula
@@ -68,7 +69,7 @@ def parse(text: str, columns: Sequence[str] | None = None) -> Formula:
 def _parse(text: str) -> Formula:
     parser = _Parser(text)
     try:
-        return parser.formula()
+        return parser.whole()
     except RecursionError:  # called from deep inside another recursion
         raise parser.fault(parser.now.at, "the formula nests too deeply here (column names are flat)") from None
 
@@ -89,7 +90,10 @@ def _mentions(formula: Formula) -> Iterator[tuple[str, int, bool]]:
     yield from within([formula.response.expression, *(call for _, call in formula.response.modifiers)])
     yield from within([f for term in formula.fixed.terms for f in term.factors])
     yield from within(formula.offsets)
-    for group in formula.groups:
+    for part in formula.further:
+        yield from within([f for term in part.fixed.terms for f in term.factors])
+        yield from within(part.offsets)
+    for group in (*formula.groups, *(g for part in formula.further for g in part.groups)):
         yield from within([f for term in group.coefficients.terms for f in term.factors])
         for level in group.levels:
             yield level, group.at, True
@@ -123,15 +127,32 @@ class _Parser(Reader):
     """Sums of terms and group terms."""
 
     # --- formula ---------------------------------------------------------------------------------------------
-    def formula(self) -> Formula:
-        if self.is_op("~") or self.now.kind == "end":
-            raise self.fault(
-                0, "the formula has no response: a column name has to stand left of ~", hint="Write y ~ x + (1 | g)."
-            )
-        response = self.response()
-        if not self.is_op("~"):
-            raise self.unexpected('expected "~" after the response column')
+    def whole(self) -> Formula:
+        """The main formula, and those of further predictors after semicolons."""
+        formula = self.formula()
+        parts: list[Part] = []
+        while self.accept(";"):
+            if self.now.kind == "end":  # a semicolon may end the text
+                break
+            parts.append(self.part())
+            if parts[-1].name in (part.name for part in parts[:-1]):
+                raise self.fault(parts[-1].at, f'"{printable(parts[-1].name)}" has two formulas')
+        if self.now.kind != "end":
+            raise self.unexpected("junk after a complete formula")
+        return replace(formula, further=tuple(parts))
+
+    def part(self) -> Part:
+        """``sigma ~ x + (1 | g)``."""
+        token = self.now
+        if not self.plain_name():
+            raise self.unexpected('expected a parameter such as "sigma" before "~"')
         self.take()
+        self.expect("~", f"after {printable(token.value)}")
+        fixed, groups, offsets = self.right()
+        return Part(token.value, fixed, groups, offsets, token.at)
+
+    def right(self) -> tuple[Terms, tuple[GroupTerm, ...], tuple[Expression, ...]]:
+        """What stands right of a tilde, up to a semicolon or the end."""
         try:
             right = self.sum(top=True)
             fixed, groups = right.ordered(), distinct(right.groups)
@@ -145,9 +166,21 @@ class _Parser(Reader):
             ) from None
         if self.is_op("|", "||"):
             raise self.fault(self.now.at, "a bar outside brackets: group terms of columns are written (x | g)")
-        if self.now.kind != "end":
+        if self.now.kind != "end" and not self.is_op(";"):
             raise self.unexpected("junk after a complete formula")
-        formula = Formula(response, fixed, groups, tuple(right.offsets), text=self.text)
+        return fixed, groups, tuple(right.offsets)
+
+    def formula(self) -> Formula:
+        if self.is_op("~") or self.now.kind == "end":
+            raise self.fault(
+                0, "the formula has no response: a column name has to stand left of ~", hint="Write y ~ x + (1 | g)."
+            )
+        response = self.response()
+        if not self.is_op("~"):
+            raise self.unexpected('expected "~" after the response column')
+        self.take()
+        fixed, groups, offsets = self.right()
+        formula = Formula(response, fixed, groups, offsets, text=self.text)
         self.no_response_right(formula)
         return formula
 

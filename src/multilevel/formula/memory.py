@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .formula import Formula
+from .layout import Layout
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class DesignMemory:
         Column given beside the formula.
     offset_array : bool
         An array was given as offset: new rows need one too.
+    layout : Layout
+        The linear predictors.
     """
 
     formula: Formula
@@ -41,6 +44,7 @@ class DesignMemory:
     weights: str | None = None
     offset: str | None = None
     offset_array: bool = False
+    layout: Layout = Layout()
     _labels: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False, compare=False)
     _places: dict[str, dict[str, int]] = field(default_factory=dict, repr=False, compare=False)
 
@@ -70,6 +74,7 @@ class DesignMemory:
             "weights": self.weights,
             "offset": self.offset,
             "offset_array": self.offset_array,
+            "layout": self.layout.to_dict(),
         }
 
     @classmethod
@@ -88,6 +93,7 @@ class DesignMemory:
             weights=record["weights"],
             offset=record["offset"],
             offset_array=record["offset_array"],
+            layout=Layout.from_dict(record.get("layout")),
         )
 
 

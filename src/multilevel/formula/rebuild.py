@@ -9,11 +9,13 @@ import numpy as np
 
 from ..errors import MissingDataError, SettingError, WeightsError, printable
 from .coding import model_columns
-from .columns import NewColumns
+from .columns import Columns, NewColumns
 from .evaluate import column_names, numbers
-from .formula import GroupTerm
+from .formula import Call, Expression, Formula, GroupTerm
 from .groups import new_levels
+from .layout import Layout
 from .memory import DesignMemory
+from .predictors import fixed_columns, group_terms, offset_expressions
 from .records import GroupColumns, Rows
 from .variables import predictors
 from .weights import array_of, modifier, refuse_infinite, total_offset
@@ -56,16 +58,53 @@ def rebuild(
     table.fetch(needed)
     if missing == "error":
         _refuse_missing(table, needed)
-    _, fixed = model_columns(formula.fixed, columns)
-    terms = tuple(_new_group(term, columns, unseen) for term in formula.groups) if groups else ()
-    return Rows(table.n_rows, fixed, terms, _new_offset(memory, columns, offset), _new_weights(memory, columns))
+    layout = memory.layout
+    _, fixed, _ = fixed_columns(formula, layout, columns)
+    terms = group_terms(formula, layout) if groups else []
+    total = _new_offset(memory, columns, offset)
+    return Rows(
+        table.n_rows,
+        fixed,
+        tuple(_new_group(predictor, prefix, term, columns, unseen) for predictor, prefix, term in terms),
+        total,
+        _new_weights(memory, columns),
+        _new_trials(memory, columns),
+        all_offsets(formula, layout, columns, total),
+    )
 
 
-def _new_group(term: GroupTerm, columns: NewColumns, unseen: str) -> GroupColumns:
+def _new_group(predictor: int, prefix: str, term: GroupTerm, columns: NewColumns, unseen: str) -> GroupColumns:
     memory = columns.memory
-    names, values = model_columns(term.coefficients, columns)
+    own, values = model_columns(term.coefficients, columns)
+    names, labels = tuple(prefix + name for name in own), memory.labels(term.levels)
     codes = new_levels(term.levels, columns, memory.crossed.get(term.label, ()), unseen)
-    return GroupColumns(term.label, names, values, codes, memory.labels(term.levels), term.scale, term.options)
+    return GroupColumns(term.label, names, values, codes, labels, term.scale, term.options, predictor)
+
+
+def all_offsets(
+    formula: Formula, layout: Layout, columns: Columns, location: np.ndarray | None
+) -> tuple[np.ndarray | None, ...]:
+    """The offset of every linear predictor; that of the locations is given."""
+    out: list[np.ndarray | None] = []
+    for d, expressions in enumerate(offset_expressions(formula, layout)):
+        parts = [numbers(e, columns) for e in expressions]
+        out.append(location if d < len(layout.locations) else sum(parts) if parts else None)
+    return tuple(out)
+
+
+def _new_trials(memory: DesignMemory, columns: NewColumns) -> np.ndarray | None:
+    """The trials of new rows, if the table holds their columns; None for single trials, and where they are missing."""
+    expression = memory.formula.response.expression
+    call = modifier(memory.formula, "trials")
+    if call is not None:
+        parts: tuple[Expression, ...] = call.arguments
+    elif isinstance(expression, Call) and expression.function == "cbind":
+        parts = expression.arguments
+    else:
+        return None
+    if any(name not in columns.table.names for part in parts for name in column_names(part)):
+        return None
+    return np.asarray(sum(numbers(part, columns) for part in parts), dtype=float)
 
 
 def _new_offset(memory: DesignMemory, columns: NewColumns, given: Any) -> np.ndarray | None:
@@ -101,4 +140,5 @@ def _refuse_missing(table: Any, names: Iterable[str]) -> None:
 def coefficient_columns(memory: DesignMemory, table: Any) -> list[tuple[Any, ...]]:
     """The coefficient columns of every group term for new rows, without looking at the levels."""
     columns = NewColumns(table, memory)
-    return [model_columns(term.coefficients, columns)[1] for term in memory.formula.groups]
+    terms = group_terms(memory.formula, memory.layout)
+    return [model_columns(term.coefficients, columns)[1] for _, _, term in terms]

@@ -28,6 +28,8 @@ class GroupColumns:
         Labels, sorted as the factor's levels are (joined with ``:`` for interactions). Only levels that occur.
     scale, options :
         As in `GroupTerm`.
+    predictor : int
+        Index of the linear predictor that the term belongs to; 0 is the location.
     """
 
     label: str
@@ -37,13 +39,15 @@ class GroupColumns:
     levels: tuple[str, ...]
     scale: str = "unstructured"
     options: tuple[tuple[str, Any], ...] = ()
+    predictor: int = 0
 
 
 @dataclass(frozen=True)
 class Rows:
     """The columns of a design for new rows; `codes` of the groups are -1 where a level is unknown.
 
-    Missing numbers are NaN in every column they enter. `weights` are there if the new table holds their column.
+    Missing numbers are NaN in every column they enter. `weights` and `trials` are there if the new table holds their
+    columns; `offsets` are those of every linear predictor, the first of which is `offset`.
     """
 
     n: int
@@ -51,3 +55,5 @@ class Rows:
     groups: tuple[GroupColumns, ...] = ()
     offset: np.ndarray | None = None
     weights: np.ndarray | None = None
+    trials: np.ndarray | None = None
+    offsets: tuple[np.ndarray | None, ...] = ()

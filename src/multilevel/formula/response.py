@@ -66,3 +66,23 @@ def _other_family(name: str, call: Call) -> FormulaError:
         code="E_FORMULA_FUNCTION",
         position=call.at,
     )
+
+
+def check_modifiers(name, family, response):
+    """PLACEHOLDER: owned by the families' work."""
+
+
+def given_response(response, columns, weights, kind):
+    """PLACEHOLDER: owned by the families' work."""
+    from ..families.base import Given
+
+    e = response.expression
+    if isinstance(e, Call) and e.function == "cbind":
+        k, f = (numbers(a, columns) for a in e.arguments)
+        return Given(str(e), k, columns=(f,), weights=weights, weights_kind=kind)
+    name = str(e)
+    k = columns.table.kind(name) if isinstance(e, Name) else "numeric"
+    if k in ("text", "category"):
+        codes, levels = columns.group(name)
+        return Given(name, codes.astype(float), k, levels, weights=weights, weights_kind=kind)
+    return Given(name, numbers(e, columns), weights=weights, weights_kind=kind)

@@ -15,7 +15,7 @@ ONLY = "only column names, numbers, arithmetic and the listed functions can stan
 _PATTERN = re.compile(
     r"""\s*+(?:
         (?P<name>[^\W\d][\w.]*+)
-      | (?P<operator>%in%|\|\||\*\*|[~+\-*/^:|(),=])
+      | (?P<operator>%in%|\|\||\*\*|[~+\-*/^:|(),=;])
       | (?P<number>(?:\d++\.?\d*+|\.\d++)(?:[eE][+-]?\d++)?(?![\w.]))
       | (?P<quoted>`(?:[^`]|``)+`)
       | (?P<text>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")

@@ -5,23 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from .evaluate import column_names
-from .formula import Expression, Formula
+from .formula import Call, Expression, Formula
 
 
 def variables(formula: Formula, *more: str) -> tuple[str, ...]:
     """The columns of the table that a formula reads, in order, then `more`."""
-    expressions: list[Expression] = [formula.response.expression]
+    response = formula.response.expression
+    joined = isinstance(response, Call) and response.function == "cbind"
+    expressions: list[Expression] = [*response.arguments] if joined and isinstance(response, Call) else [response]
     for _, call in formula.response.modifiers:
-        expressions.append(call.arguments[0])
+        expressions.extend(call.arguments)
+        expressions.extend(value for _, value in call.keywords)
     names = [name for e in expressions for name in column_names(e)]
     return tuple(dict.fromkeys([*names, *predictors(formula, True, *more)]))
 
 
 def predictors(formula: Formula, groups: bool, *more: str | None) -> Iterable[str]:
     """The columns right of the tilde, in order, then `more`."""
-    sums = [formula.fixed, *(g.coefficients for g in formula.groups if groups)]
-    names = [name for terms in sums for t in terms.terms for factor in t.factors for name in column_names(factor)]
-    names += [name for g in formula.groups if groups for name in g.levels]
-    names += [name for e in formula.offsets for name in column_names(e)]
+    parts = (formula, *formula.further)
+    terms = [g for part in parts if groups for g in part.groups]
+    sums = [*(part.fixed for part in parts), *(g.coefficients for g in terms)]
+    names = [name for s in sums for t in s.terms for factor in t.factors for name in column_names(factor)]
+    names += [name for g in terms for name in g.levels]
+    names += [name for part in parts for e in part.offsets for name in column_names(e)]
     names += [name for name in more if name is not None]
     return dict.fromkeys(names)

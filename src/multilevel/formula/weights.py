@@ -124,12 +124,28 @@ def total_offset(formula: Formula, columns: Columns, column: str | None, array: 
     parts = [numbers(e, columns) for e in formula.offsets]
     parts += [columns.numbers(column)] if column is not None else []
     parts += [array] if array is not None else []
+    rate = modifier(formula, "rate")
+    parts += [_log_exposure(rate, columns)] if rate is not None else []
     if not parts:
         return None
     total = parts[0]
     for part in parts[1:]:
         total = total + part
     return total
+
+
+def _log_exposure(call: Call, columns: Columns) -> np.ndarray:
+    """``rate(d)``: the count per unit of d is modelled."""
+    values = numbers(call.arguments[0], columns)
+    rows = np.flatnonzero(values <= 0)
+    if len(rows):
+        raise WeightsError(
+            f"{printable(call)}: exposures must be positive; {len(rows)} are not "
+            f"(first {values[rows[0]]:g} in row {columns.row(int(rows[0]))})",
+            code="E_OFFSET",
+            hint="Drop these rows, or give their true exposure.",
+        )
+    return np.asarray(np.log(values))
 
 
 def _given(argument: Any, noun: str, table: Any) -> Given:

@@ -82,7 +82,10 @@ def formula_text(model: Model) -> str:
 
 
 def default_estimator(model: Model) -> str:
-    return "reml" if model.design.groups else "complete"
+    """The estimator that ``model.fit()`` uses."""
+    if not model.design.groups:
+        return "complete"
+    return "reml" if model.is_linear else "laplace"
 
 
 def data_line(model: Model) -> str:

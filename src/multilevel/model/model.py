@@ -5,20 +5,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ..data.tables import as_table
 from ..errors import SettingError
+from ..families.base import Distribution, Observations
 from ..formula.design import Design, build
 from ..formula.formula import Formula
 from ..formula.grammar import check_columns, parse
-from ..registry import member
+from ..registry import member, official
 from ..scales.base import Scale
 from . import validate
+from .describe import default_estimator
 
 if TYPE_CHECKING:
     from ..data.cross_products import CrossProducts
+    from ..data.latent_rows import LatentRows
     from ..fit.fit import Fit
 
 
@@ -27,18 +31,21 @@ class Model:
 
     Parameters
     ----------
-    formula : str
+    formula : str, or list of str
         lme4/brms notation: ``"Reaction ~ Days + (Days | Subject)"``. Text is data: only columns, arithmetic and
-        the listed functions, never names of the caller's scope.
+        the listed functions, never names of the caller's scope. Further parameters of the family are predicted by
+        parts of their own: ``"y ~ x + (1 | g); sigma ~ x"`` or ``["y ~ x + (1 | g)", "sigma ~ x"]``.
     data :
         pandas, polars or Arrow table, dict of arrays, list of dicts, path to CSV/TSV/Parquet/Feather, or
         ``duckdb:FILE#TABLE``. Rows with missing values in a used column are dropped once, counted and named.
     family, link : str
-        ``"gaussian"`` with ``"identity"``.
+        ``"gaussian"`` with ``"identity"``, ``"binomial"`` with ``"logit"``, ``"poisson"`` with ``"log"``, … :
+        every family and its links stand in `docs/families.md`.
     weights : str or array, optional
-        Precisions: Var ε_i = σ²/w_i (as lme4). For frequencies write ``y | weights(w) ~ …`` (as brms).
+        Precisions: Var ε_i = σ²/w_i (as lme4), in families with a dispersion; the trials of a proportion ``k / n``.
+        For frequencies write ``y | weights(w) ~ …`` (as brms).
     offset : str or array, optional
-        Known part of the linear predictor.
+        Known part of the linear predictor (of the location).
     rank : {"drop", "raise"}
         What to do with fixed columns that are combinations of earlier ones.
 
@@ -67,7 +74,7 @@ class Model:
 
     def __init__(
         self,
-        formula: str,
+        formula: str | Sequence[str],
         data: Any,
         *,
         family: str = "gaussian",
@@ -76,18 +83,21 @@ class Model:
         offset: Any = None,
         rank: str = "drop",
     ) -> None:
-        described = member("families", family)
+        name = official("families", family)
+        described = member("families", name)
+        link = described.link(link)
         if rank not in ("drop", "raise"):
             raise SettingError(f'rank="{rank}" is unknown', hint='Use "drop" or "raise".')
-        parsed = parse(formula)
+        parsed = parse(formula if isinstance(formula, str) else "; ".join(formula))
         table = as_table(data)
         check_columns(parsed, table.names)
-        design = build(parsed, table, weights=weights, offset=offset)
+        linear = described.is_gaussian and link == "identity" and plain(parsed)
+        design = build(parsed, table, weights=weights, offset=offset, family=None if linear else (name, described))
         values: dict[str, Any] = {
             "formula": parsed,
             "design": design,
-            "family": family,
-            "link": described.link(link),
+            "family": name,
+            "link": link,
             "rank": rank,
             "native": table.native,
             "table": data,  # a reference: checks look for columns that the formula does not mention
@@ -117,6 +127,42 @@ class Model:
     def n_obs(self) -> int:
         return self.design.n
 
+    @property
+    def is_linear(self) -> bool:
+        """Normal errors of one variance around Xβ + Zb: what REML and the other linear estimators need."""
+        return self.design.observations is None
+
+    @cached_property
+    def distribution(self) -> Distribution:
+        """The family with the links of all its linear predictors."""
+        family = member("families", self.family)
+        layout = self.design.layout
+        if self.is_linear:
+            return Distribution(family, (self.link, *(p.links[0] for p in family.further)))
+        parameters = family.parameters(self.observations)
+        return Distribution(family, (*[self.link] * len(layout.locations), *(p.links[0] for p in parameters)))
+
+    @cached_property
+    def observations(self) -> Observations:
+        """The response of the rows used, as the family checked it."""
+        design = self.design
+        if design.observations is not None:
+            return design.observations  # type: ignore[no-any-return]
+        counts = design.weights if design.weights_kind == "frequency" else None
+        return Observations(design.response, weights=counts, precision=None if counts is not None else design.weights)
+
+    @cached_property
+    def rows(self) -> LatentRows:
+        """The rows as generalized linear models need them, in internal coordinates."""
+        from ..data.latent_rows import latent_rows
+
+        return latent_rows(self.design, self.distribution, self.rank)
+
+    @property
+    def dropped(self) -> tuple[tuple[int, tuple[int, ...]], ...]:
+        """Fixed columns left out as redundant, each with the columns it depends on."""
+        return self.products.dropped if self.is_linear else self.rows.dropped
+
     @cached_property
     def scales(self) -> tuple[Scale, ...]:
         """The covariance of each group term; one coefficient has a variance and nothing else."""
@@ -137,7 +183,8 @@ class Model:
     def with_design(self, design: Design) -> Model:
         """The same model on other columns or rows; nothing is read or checked again."""
         out = type(self).__new__(type(self))
-        kept = {name: value for name, value in self.__dict__.items() if name not in ("scales", "products", "table")}
+        made = ("scales", "products", "table", "distribution", "observations", "rows")
+        kept = {name: value for name, value in self.__dict__.items() if name not in made}
         out.__dict__.update(kept, design=design)
         return out
 
@@ -147,14 +194,15 @@ class Model:
         Parameters
         ----------
         estimator : str, optional
-            ``"reml"`` (default for Gaussian models with groups), ``"ml"``, ``"complete"`` (default without groups),
-            ``"none"``, ``"within"``, ``"james_stein"``, ``"moments"``.
+            ``"reml"`` (default for Gaussian models with groups), ``"laplace"`` (default for other families),
+            ``"complete"`` (default without groups), ``"ml"``, ``"agq"``, ``"none"``, ``"within"``,
+            ``"james_stein"``, ``"moments"``.
         settings :
             Settings of that estimator, such as ``maxiter`` or ``start``.
         """
         from ..registry import make_estimator
 
-        name = estimator or ("reml" if self.design.groups else "complete")
+        name = estimator or default_estimator(self)
         fit: Fit = make_estimator(name, settings).fit(self)
         return fit
 
@@ -162,3 +210,8 @@ class Model:
         from .describe import describe
 
         return describe(self)
+
+
+def plain(formula: Formula) -> bool:
+    """Whether the response has one variance and is observed as it is: no further formula, censoring or truncation."""
+    return not formula.further and all(name in ("weights", "se") for name, _ in formula.response.modifiers)

@@ -28,10 +28,12 @@ def model(m: Model) -> tuple[MultilevelWarning, ...]:
     """Refuse what cannot be estimated; return (and issue) the warnings."""
     design = m.design
     memory.check(design)
-    _response_varies(design)
+    if m.is_linear:
+        _response_varies(design)
     _more_rows_than_columns(design)
+    dispersed = m.is_linear or bool(design.layout.parameters) or _single_trials(m)
     for group in design.groups:
-        _levels(design, group)
+        _levels(design, group, dispersed)
     _aliased(design)
     found = [w for group in design.groups for w in _slopes_within(group)]
     found += _intercept(m)
@@ -50,9 +52,17 @@ def _response_varies(design: Design) -> None:
         )
 
 
+def _single_trials(m: Model) -> bool:
+    """Yes or no in each row: a row has no variance of its own to show."""
+    trials = m.observations.trials
+    single = trials is None or bool(np.all(trials == 1.0))
+    return m.distribution.family.discrete and m.family in ("bernoulli", "binomial", "cumulative", "categorical") and single
+
+
 def _more_rows_than_columns(design: Design) -> None:
     n, p = design.n, len(design.fixed_names)
-    if n <= p and not (design.known_se is not None and n == p):
+    known = design.known_se is not None or not design.layout.parameters
+    if n <= p and not (known and n == p):
         raise IdentifiabilityError(
             f"{n} rows cannot estimate {p} fixed effects and a residual variance",
             code="E_N_LE_P",
@@ -60,7 +70,7 @@ def _more_rows_than_columns(design: Design) -> None:
         )
 
 
-def _levels(design: Design, group: GroupColumns) -> None:
+def _levels(design: Design, group: GroupColumns, dispersed: bool) -> None:
     """At least two levels, and more rows than group effects."""
     levels, k, n = len(group.levels), len(group.names), design.n
     name = printable(group.label)
@@ -70,7 +80,7 @@ def _levels(design: Design, group: GroupColumns) -> None:
             code="E_ONE_LEVEL",
             hint=f"Remove the term ({printable(group.names[0])} | {name}).",
         )
-    if design.known_se is None and levels * k >= n:
+    if design.known_se is None and levels * k >= n and (dispersed or k > 1):
         what = "as many levels as rows" if k == 1 else f"{levels * k} effects ({levels} levels × {k}) for {n} rows"
         raise IdentifiabilityError(
             f'the grouping column "{name}" gives {what} ({n}): its variance cannot be told from the residual',

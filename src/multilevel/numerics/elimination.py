@@ -300,15 +300,16 @@ def invert_sparse(colptr, rows, ns, nt, sbase, S, P, SX, PX, PXX, p):
 
 @kernel(
     f"void({M3}, {M3}, {M2}, {I8}, {I4}, {I4}, {I4}, {I4}, {V}, {M2}, {I8}, int64, int64, int64, {M3}, {M2}, {M3}, "
-    f"{V}, {M2}, {M2}, int64, {M2}, {V}, {M3}, {M3})"
+    f"{V}, {M2}, {M2}, int64, {M2}, {V}, {M3}, {M3}, {M2})"
 )
 def invert_leading(
-    A, B, T, at, col, width, shift, group, lam, lam1, where, ns, nt, sbase, L, W, WX, P, PX, PXX, p, G1, G, PL, PLX
+    A, B, T, at, col, width, shift, group, lam, lam1, where, ns, nt, sbase, L, W, WX, P, PX, PXX, p, G1, G, PL, PLX, PT
 ):
     """Diagonal blocks of the inverse for the leading levels, and their part of Σ (Z'Z Λ P)_ℓℓ.
 
     Adds A λ P_ℓℓ + Σ T Λ P_·ℓ (+ B P_Xℓ) to `G1` (k, k), and T' λ P_ℓm to the trailing factors' sums `G`
-    (flat, at each factor's offset `group`). Stores P_ℓℓ in `PL` and P_ℓX in `PLX` when they are not empty.
+    (flat, at each factor's offset `group`). Stores P_ℓℓ in `PL`, P_ℓX in `PLX` and P_mℓ, in T's layout, in `PT` when
+    they are not empty.
     """
     n_levels, k = A.shape[0], A.shape[1]
     most = 0
@@ -319,7 +320,7 @@ def invert_leading(
     inverse = np.zeros((k, k))
     own = np.empty((k, k))
     tmp = np.empty((k, k))
-    keep, keepx = PL.shape[0] > 0, PLX.shape[0] > 0
+    keep, keepx, keept = PL.shape[0] > 0, PLX.shape[0] > 0, PT.shape[0] > 0
     pair = 0
     for level in range(n_levels):
         begin, end = at[level], at[level + 1]
@@ -400,6 +401,8 @@ def invert_leading(
                 for j in range(b, k):
                     s += acc[s1, j] * inverse[j, b]
                 acc[s1, b] = -s
+                if keept:
+                    PT[begin + s1, b] = -s
         for x in range(p):
             for b in range(k):
                 s = 0.0

@@ -176,7 +176,7 @@ def trace_sums(static, work, lam):
         plain.invert_leading(
             static.A, static.B, static.T, static.at, static.col, static.width, static.shift, static.group,
             lam[k1 * k1 :], square(lam, k1), static.where, ns, nt, static.sbase, work.L, work.W, work.WX,
-            P, PX, PXX, p, G1, trailing, none, none,
+            P, PX, PXX, p, G1, trailing, none, none, np.zeros((0, k1)),
         )  # fmt: skip
     if ns + nt > 0:
         plain.gradient_trailing(

@@ -27,6 +27,7 @@ AFFORDABLE = 0.25  # seconds for a Hessian by differences when steps converge sl
 SMALL = 1e-2  # rise of the criterion accepted when a column is zeroed near the optimum: the rest is refitted
 LAST, EXPENSIVE = 1e-9, 0.01  # decrement after which an expensive search takes its last step; seconds of a gradient
 CONVERGED = 1e-4  # largest scaled gradient of a search that counts as converged
+NEAR = 1.0  # decrement below which steps teach
 FLAT = 1e-9  # eigenvalue of the scaled Hessian below which a direction counts as flat
 TOLERANCE = 1e-13  # Newton decrement g'H⁻¹g, in units of the criterion
 
@@ -51,6 +52,11 @@ class Objective(Protocol):
     @property
     def seconds(self) -> float:
         """Rough time of one gradient."""
+        ...
+
+    @property
+    def learns(self) -> bool:
+        """Whether steps correct the Hessian from the first one on (it is a model, not the curvature)."""
         ...
 
     @property
@@ -207,10 +213,10 @@ def _newton(
         h = hessian[np.ix_(free, free)] * np.outer(stretch, stretch)
         secants.notice(free, g)
         before = progress.decrement
-        if _worth_differences(secants, 2 * len(free) * objective.seconds):
+        if _worth_differences(secants, 2 * len(free) * objective.seconds, 5 if objective.learns else 2):
             h = hessian_by_differences(objective, state, free)
             state = objective.evaluate(state.theta)
-        elif secants.slow_steps:
+        elif secants.slow_steps or objective.learns:
             h = secants.updated(h)
         full = _solve(h, g, 0.0)
         progress.decrement = float(-g @ full)
@@ -242,13 +248,14 @@ def _newton(
         if not moved:
             progress.converged = progress.scaled_gradient < CONVERGED
             return state
-        secants.moved(_distance(objective, start, state.theta, free))
+        if progress.decrement < NEAR or not objective.learns:  # curvature seen from afar misleads
+            secants.moved(_distance(objective, start, state.theta, free))
     return state
 
 
-def _worth_differences(secants: Secants, seconds: float) -> bool:
+def _worth_differences(secants: Secants, seconds: float, patience: int) -> bool:
     """Whether steps have been slow, or wandering near the end, for long enough to pay for an exact Hessian."""
-    return (secants.slow_steps >= 2 and seconds < AFFORDABLE) or (secants.near >= 6 and seconds < 40.0 * AFFORDABLE)
+    return (secants.slow_steps >= patience and seconds < AFFORDABLE) or (secants.near >= 6 and seconds < 40.0 * AFFORDABLE)
 
 
 def _distance(objective: Objective, start: np.ndarray, end: np.ndarray, free: np.ndarray) -> np.ndarray:

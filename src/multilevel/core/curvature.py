@@ -1,0 +1,127 @@
+"""Observed information of all parameters of a generalized model, and derivatives of anything with respect to them.
+
+Working parameters ψ: logs of the positive θ, logits of bounded ones, everything else as it is; parameters on the
+boundary are held there. Cov(ψ̂) = 2 H⁻¹, H the Hessian of d = −2 log-likelihood by differences of its exact gradient:
+standard errors of coefficients carry the uncertainty of the variances.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+
+import numpy as np
+
+from ..numerics.newton import _free, _move, _stretch
+from .laplace import Laplace, LaplaceState
+from .laplace_objective import LaplaceObjective
+
+STEP = 1e-4
+SHORT = 2e-5  # a step of one-sided differences
+FINE = 1e-2  # the largest step that only adds digits
+CHEAP = 0.001  # seconds of a gradient up to which both sides are looked at
+
+
+class Curvature:
+    """Around one optimum of a criterion.
+
+    Parameters
+    ----------
+    criterion, state : the criterion and its optimum
+    zeros : positions of φ on the boundary
+    """
+
+    def __init__(self, criterion: Laplace, state: LaplaceState, zeros: set[int]) -> None:
+        self.criterion, self.state, self.zeros = criterion, state, zeros
+        self.objective = LaplaceObjective(criterion)
+        self.objective.additive[:] = False  # the log of a standard deviation is nearer to normal than itself
+        self.free = _free(self.objective, zeros)
+
+    @property
+    def n_psi(self) -> int:
+        return len(self.free)
+
+    def near(self, step: np.ndarray) -> LaplaceState:
+        """The criterion's state at ψ̂ + step."""
+        return self.criterion.evaluate(_move(self.objective, self.state.theta, self.free, step))
+
+    def restore(self) -> LaplaceState:
+        """Put the workspace back to the optimum."""
+        self.criterion.restore(self.state)
+        return self.state
+
+    def differences(self, f: Callable[[LaplaceState], np.ndarray]) -> np.ndarray:
+        """∂f/∂ψ by central differences, one row a parameter; f is called right after its state was evaluated."""
+        rows = []
+        for i, j in enumerate(self.free):
+            step = np.zeros(len(self.free))
+            step[i] = STEP * (max(self.objective.reach[j], abs(self.state.theta[j])) if self._plain(j) else 1.0)
+            up, down = f(self.near(step)), f(self.near(-step))
+            rows.append((up - down) / (2.0 * step[i]))
+        self.restore()
+        return np.array(rows)
+
+    def _plain(self, j: int) -> bool:
+        return self.objective.kinds[j] == "free"
+
+    @cached_property
+    def hessian(self) -> np.ndarray:
+        """∂²d/∂ψ∂ψ'; by central differences where a gradient is cheap, one-sided ones otherwise."""
+        out = np.empty((self.n_psi, self.n_psi))
+        here = self.gradient(self.restore())
+        sides = (1.0, -1.0) if self.objective.seconds < CHEAP else (1.0,)
+        for i, j in enumerate(self.free):
+            size = STEP if len(sides) == 2 else SHORT
+            size *= max(self.objective.reach[j], abs(self.state.theta[j])) if self._plain(j) else 1.0
+            step = np.zeros(self.n_psi)
+            step[i] = size
+            found = [self.gradient(self.near(side * step)) for side in sides]
+            out[i] = (found[0] - (found[1] if len(found) == 2 else here)) / (size * len(found))
+        self.restore()
+        return 0.5 * (out + out.T)
+
+    def gradient(self, state: LaplaceState) -> np.ndarray:
+        """∂d/∂ψ."""
+        stretch = _stretch(self.objective, state.theta)[self.free]
+        return np.asarray(self.objective.gradient(state)[self.free] * stretch)
+
+    def polished(self) -> Curvature:
+        """One step of Newton's method with this Hessian, if it does not worsen the criterion: the last digits."""
+        if self.n_psi == 0 or not self.definite:
+            return self
+        step = -np.linalg.lstsq(self.hessian, self.gradient(self.restore()), rcond=1e-10)[0]
+        if np.max(np.abs(step)) > FINE:
+            return self
+        state = self.near(step)
+        if not state.value <= self.state.value + 1e-11 * (1.0 + abs(self.state.value)):
+            self.restore()
+            return self
+        out = Curvature(self.criterion, state, self.zeros)
+        out.__dict__["hessian"] = self.hessian
+        return out
+
+    @cached_property
+    def covariance(self) -> np.ndarray:
+        """Cov(ψ̂); directions in which the criterion is not curved have no finite variance and are left out."""
+        if self.n_psi == 0:
+            return np.zeros((0, 0))
+        root = np.sqrt(np.maximum(np.abs(np.diag(self.hessian)), 1e-300))
+        values, vectors = np.linalg.eigh(self.hessian / np.outer(root, root))
+        keep = values > 1e-8
+        inverse = (vectors[:, keep] / values[keep]) @ vectors[:, keep].T
+        return np.asarray(2.0 * inverse / np.outer(root, root))
+
+    @cached_property
+    def definite(self) -> bool:
+        """Whether the Hessian is positive semidefinite (up to rounding)."""
+        return self.n_psi == 0 or bool(np.linalg.eigvalsh(self.hessian)[0] > -1e-6 * np.abs(self.hessian).max())
+
+    @cached_property
+    def coefficients(self) -> np.ndarray:
+        """Position in ψ of every coefficient c (they are never on a boundary)."""
+        return np.flatnonzero(self.free >= self.criterion.n_theta)
+
+    @property
+    def coefficient_covariance(self) -> np.ndarray:
+        """Cov(ĉ) with the uncertainty of the variances in it."""
+        return np.asarray(self.covariance[np.ix_(self.coefficients, self.coefficients)])

@@ -1,0 +1,94 @@
+"""Laplace's criterion as the Newton driver wants it: covariance parameters with their boundaries, then coefficients."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+
+from .laplace import Laplace, LaplaceState
+from .likelihood import bend
+from .objective import GaussianObjective
+
+FAR = 3.0  # how far a coefficient of a standardised column may move at once
+
+
+class LaplaceObjective(GaussianObjective):
+    """Adapter of `Laplace` to `numerics.newton.Objective`: φ = (θ, c)."""
+
+    likelihood: Laplace  # type: ignore[assignment]
+    learns = True  # the curvature of log|H| is not in the Hessian
+
+    def __init__(self, laplace: Laplace) -> None:
+        n = laplace.n_coefficients
+        self.likelihood = laplace  # type: ignore[assignment]
+        self.kinds = [kind for s in laplace.scales for kind in s.kinds()] + ["free"] * n
+        self.bounds = [s.bounds() if s.k > 1 else (-1.0, 1.0) for s in laplace.scales for _ in s.kinds()]
+        self.bounds += [(-1.0, 1.0)] * n
+        self.weight = np.concatenate([laplace.level_weights, np.ones(n)])
+        self.additive = np.array(
+            [s.triangular for s in laplace.scales for _ in s.kinds()] + [False] * n, dtype=bool
+        )
+        self._term = [t for t, s in enumerate(laplace.scales) for _ in s.kinds()] + [-1] * n
+        self._seconds = 0.0
+
+    @property
+    def seconds(self) -> float:  # type: ignore[override]
+        """Time of the last gradient with its evaluation."""
+        return self._seconds
+
+    @cached_property
+    def reach(self) -> np.ndarray:
+        laplace = self.likelihood
+        out = np.full(len(self.kinds), FAR)
+        out[: laplace.n_theta] = 1.0
+        for t, scale in enumerate(laplace.scales):
+            if scale.triangular:
+                rows, cols = scale.entries()
+                weight = np.ones(scale.k)
+                weight[rows[rows == cols]] = self.weight[laplace.slices[t]][rows == cols]
+                out[laplace.slices[t]] = 2.0 / np.sqrt(weight[rows])
+        return out
+
+    def evaluate(self, theta: np.ndarray) -> LaplaceState:  # type: ignore[override]
+        clock = time.perf_counter()
+        out = self.likelihood.evaluate(theta)
+        self._seconds = time.perf_counter() - clock
+        return out
+
+    def slope(self, state: LaplaceState) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[override]
+        clock = time.perf_counter()
+        slope = self.likelihood.slope(state)
+        hessian = slope.hessian
+        n = self.likelihood.n_theta
+        if n:
+            hessian[:n, :n] += self._bends_of(state, slope.scores)
+        self._seconds += time.perf_counter() - clock
+        return slope.gradient, hessian
+
+    def _bends_of(self, state: LaplaceState, scores: Sequence[np.ndarray]) -> np.ndarray:
+        """Curvature of Λ ↦ ΛΛ' for the triangular terms; columns at zero are probed just off it."""
+        laplace = self.likelihood
+        n = laplace.n_theta
+        theta = state.theta
+        if any(self._partly_zero(t, theta) for t in range(len(laplace.scales))):
+            theta = theta.copy()
+            for j in np.flatnonzero((state.theta[:n] == 0.0) & (np.array(self.kinds[:n]) == "positive")):
+                theta[j] = np.sqrt(1e-6 / self.weight[j])
+            near = self.evaluate(theta)
+            if near.mode is None:
+                return np.zeros((n, n))
+            scores = laplace.slope(near, information=False).scores
+        out = np.zeros((n, n))
+        for t, (part, scale) in enumerate(zip(laplace.slices, laplace.scales, strict=True)):
+            if scale.triangular:
+                out[part, part] = bend(scale, theta[part], scores[t])
+        return out
+
+    def gradient(self, state: LaplaceState) -> np.ndarray:  # type: ignore[override]
+        clock = time.perf_counter()
+        out = self.likelihood.slope(state, information=False).gradient
+        self._seconds += time.perf_counter() - clock
+        return out

@@ -1,0 +1,170 @@
+"""What estimators of generalized models share: minimise an approximate deviance, read off the estimates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ..core.curvature import Curvature
+from ..core.laplace import Laplace, LaplaceState
+from ..core.laplace_objective import LaplaceObjective
+from ..errors import ConvergenceError, SettingError
+from ..fit.estimates import Estimates
+from ..fit.generalized import GeneralizedCertainty
+from ..model.model import Model
+from ..numerics.newton import Progress, minimise
+from .maximise import Start, _nearly_singular
+
+TOLERANCE = 1e-14  # Newton decrement of the search; one exact step follows
+
+
+def maximise_approximation(
+    model: Model, criterion: Laplace, method: str, maxiter: int, start: Start, first: np.ndarray | None = None
+) -> Estimates:
+    """Estimates at the maximum of an approximate likelihood.
+
+    Parameters
+    ----------
+    criterion : anything that evaluates like `core.laplace.Laplace`
+    method : what the summary calls it
+    first : φ to start from, internal; otherwise the criterion's own start
+
+    Raises
+    ------
+    ConvergenceError
+        When the gradient does not vanish within `maxiter` iterations; `.partial` holds what was reached.
+    """
+    from .progress import ticker
+
+    phi = criterion.start() if first is None else first.copy()
+    if start is not None:
+        phi[: criterion.n_theta] = internal_theta(model, criterion, start)
+    with ticker(method) as tick:
+        state, progress = minimise(LaplaceObjective(criterion), phi, maxiter, tick, polish=False, tolerance=TOLERANCE)
+    if state.mode is None:
+        raise _nowhere(model)
+    curvature = Curvature(criterion, state, progress.zeros)
+    if progress.converged and not curvature.definite:  # a saddle: the plain driver leaves it
+        state, again = minimise(LaplaceObjective(criterion), state.theta, maxiter)
+        progress = replace(again, iterations=progress.iterations + again.iterations)
+        curvature = Curvature(criterion, state, progress.zeros)
+    curvature = curvature.polished() if progress.converged else curvature
+    progress.definite = not progress.converged or curvature.definite
+    estimates = read_off(model, curvature, progress, method)
+    if not progress.converged:
+        raise _not_converged(estimates, progress)
+    return estimates
+
+
+def internal_theta(model: Model, criterion: Laplace, start: Sequence[float]) -> np.ndarray:
+    """θ given for the columns as they are, moved to centred and scaled ones."""
+    given = np.asarray(start, dtype=float)
+    if given.shape != (criterion.n_theta,):
+        raise SettingError(
+            f"start holds {given.size} numbers and the model has {criterion.n_theta} covariance parameters",
+            hint="Give them term by term, lower triangles column by column.",
+        )
+    out = np.empty(criterion.n_theta)
+    for t, (scale, part) in enumerate(zip(model.scales, criterion.slices, strict=True)):
+        lam = np.linalg.solve(model.rows.to_effects[t], scale.factor(given[part]))
+        out[part] = scale.from_covariance(lam @ lam.T)
+    return out
+
+
+def read_off(model: Model, curvature: Curvature, progress: Progress, method: str) -> Estimates:
+    """The estimates at an optimum, in the units of the data."""
+    criterion, state = curvature.criterion, curvature.state
+    rows = criterion.rows
+    assert state.mode is not None
+    c = state.theta[criterion.n_theta :]
+    beta = rows.to_beta @ c
+    beta[[j for j, _ in rows.dropped]] = np.nan
+    u = criterion.latent.elimination.by_factor(state.mode.u) if rows.factors else []
+    covariances: list[np.ndarray] = [np.zeros(0)] * len(model.scales)
+    effects: list[np.ndarray] = [np.zeros(0)] * len(model.scales)
+    sds: list[np.ndarray] = [np.zeros(0)] * len(model.scales)
+    for f, factor in enumerate(rows.factors):
+        for t, a, b in factor.terms:
+            lam = rows.to_effects[t] @ state.lam[f][a:b, a:b]
+            sds[t] = np.sqrt((lam**2).sum(axis=1))
+            covariances[t] = lam @ lam.T
+            effects[t] = u[f][:, a:b] @ lam.T
+    return Estimates(
+        criterion="deviance",
+        beta=beta,
+        sigma=None,
+        covariances=tuple(covariances),
+        effects=tuple(effects),
+        log_likelihood=-0.5 * state.value,
+        objective=state.value,
+        n_parameters=criterion.n_theta + criterion.n_coefficients,
+        certainty=GeneralizedCertainty(criterion, state, progress.zeros, curvature=curvature),
+        converged=progress.converged and progress.definite,
+        boundary=_boundary(model, criterion, state, progress),
+        iterations=progress.iterations,
+        evaluations=criterion.evaluations,
+        scaled_gradient=progress.scaled_gradient,
+        notes={
+            "method": method,
+            "phi": state.theta.tolist(),
+            "zeros": sorted(int(j) for j in progress.zeros),
+            "sds": [s.tolist() for s in sds],
+            "constants": {name: float(c[place]) for name, _, place in rows.constants},
+        },
+        dispersion=natural(criterion, c),
+    )
+
+
+def without_groups(model: Model) -> Estimates:
+    """Complete pooling: the generalized linear model of the fixed part, with all group effects zero."""
+    alone = model.with_design(replace(model.design, groups=()))
+    with np.errstate(all="ignore"):
+        criterion = Laplace(alone.rows, alone.distribution, ())
+        found = maximise_approximation(alone, criterion, "maximum likelihood", 200, None)
+    sizes = tuple((len(g.levels), len(g.names)) for g in model.design.groups)
+    assert isinstance(found.certainty, GeneralizedCertainty)
+    return replace(
+        found,
+        effects=tuple(np.zeros(size) for size in sizes),
+        covariances=tuple(np.zeros((k, k)) for _, k in sizes),
+        certainty=GeneralizedCertainty(criterion, found.certainty.state, set(), sizes),
+        notes={**found.notes, "phi": None, "sds": [np.zeros(k).tolist() for _, k in sizes]},
+    )
+
+
+def natural(criterion: Laplace, c: np.ndarray) -> dict[str, float]:
+    """Dispersion parameters on their natural scale."""
+    out: dict[str, float] = {}
+    for name, predictor, place in criterion.rows.constants:
+        distribution = criterion.distribution
+        out.update(distribution.family.natural(name, float(c[place]), distribution.links[predictor]))
+    return out
+
+
+def _boundary(model: Model, criterion: Laplace, state: LaplaceState, progress: Progress) -> tuple[str, ...]:
+    labels = []
+    for t, part in enumerate(criterion.slices):
+        at_zero = any(part.start <= j < part.stop for j in progress.zeros)
+        if at_zero or _nearly_singular(model, t, state.theta[part]):
+            labels.append(model.design.groups[t].label)
+    return tuple(dict.fromkeys(labels))
+
+
+def _nowhere(model: Model) -> ConvergenceError:
+    return ConvergenceError(
+        "the likelihood is not finite at the start: no parameters were reached",
+        hint=f'The link "{model.link}" may not suit the data; try the default link, or rescale predictors and offsets.',
+    )
+
+
+def _not_converged(estimates: Estimates, progress: Progress) -> ConvergenceError:
+    return ConvergenceError(
+        f"not converged after {progress.iterations} iterations: the scaled gradient is {progress.scaled_gradient:.2g} "
+        f"(below 1e-4 is needed)",
+        hint="Raise maxiter, rescale predictors, or simplify the group terms; error.partial holds what was reached.",
+        partial=estimates,
+        iterations=progress.iterations,
+        gradient=progress.scaled_gradient,
+    )

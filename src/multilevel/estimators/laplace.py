@@ -1,0 +1,46 @@
+"""Laplace's approximation of the marginal likelihood: ``model.fit()`` for families other than the normal one.
+
+    max over (β, θ, dispersion) of  ∫ p(y | β, b) p(b | θ) db,  the integral approximated at the mode of b
+
+All parameters jointly, by the exact gradient of the approximation, as lme4's ``glmer`` (nAGQ = 1) and glmmTMB. For normal
+responses the approximation is exact: ML.
+
+Errors of the approximation grow as the information in each group shrinks (binary rows, few a group) and as the variance
+grows; `fit.adequacy` estimates them, and ``"agq"`` removes them where there is one grouping factor.
+
+References: Tierney & Kadane (1986), JASA 81; Breslow & Clayton (1993), JASA 88; Bates et al. (2015).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from ..core.laplace import Laplace as Criterion
+from ..fit.estimates import Estimates
+from ..model.model import Model
+from .approximate import maximise_approximation
+from .base import Estimator
+from .maximise import Start
+
+
+@dataclass(frozen=True)
+class Laplace(Estimator):
+    """Settings: at most `maxiter` Newton iterations; `start`, covariance parameters θ in lme4's order."""
+
+    linear_only: ClassVar[bool] = False
+    maxiter: int = 200
+    start: Start = None
+
+    def estimate(self, model: Model) -> Estimates:
+        with np.errstate(all="ignore"):
+            return maximise_approximation(model, self.criterion(model), "Laplace", self.maxiter, self.start)
+
+    def criterion(self, model: Model) -> Criterion:
+        """The approximate deviance of a model."""
+        return Criterion(model.rows, model.distribution, model.scales)
+
+
+MEMBER = Laplace

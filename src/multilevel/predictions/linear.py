@@ -1,0 +1,83 @@
+"""Linear predictors of rows at a fit's estimates, all columns of η: (n, m)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..formula.design import Column, Rows
+
+if TYPE_CHECKING:
+    from ..fit.fit import Fit
+
+
+def training_rows(fit: Fit) -> Rows:
+    """The rows that were fitted."""
+    design = fit.model.design
+    trials = None if design.observations is None else design.observations.trials
+    return Rows(design.n, design.fixed_columns, design.groups, design.offset, design.weights, trials, design.offsets)
+
+
+def linear_predictors(
+    fit: Fit,
+    rows: Rows | None = None,
+    *,
+    groups: bool = True,
+    beta: np.ndarray | None = None,
+    effects: Sequence[np.ndarray] | None = None,
+    constants: dict[str, float] | None = None,
+) -> np.ndarray:
+    """η of rows, one column for each predictor of the model's distribution.
+
+    Parameters
+    ----------
+    rows : Rows, optional
+        The training rows unless given; a level coded below zero has no effect.
+    groups : bool
+        Whether group effects enter; without them η is that of a group whose effects are zero.
+    beta, effects, constants :
+        Instead of the estimates (a draw, say); constants on their links' scales.
+
+    Returns
+    -------
+    (n, m) array
+    """
+    design, estimates = fit.model.design, fit.estimates
+    rows = rows or training_rows(fit)
+    layout = design.layout
+    m = len(fit.model.distribution.links)
+    out = np.zeros((rows.n, m))
+    for d, offset in enumerate(rows.offsets or (rows.offset,)):
+        if offset is not None:
+            out[:, d] = offset
+    owner = design.fixed_predictor if len(design.fixed_predictor) else np.zeros(len(design.fixed_names), np.int64)
+    values = np.nan_to_num(estimates.beta if beta is None else beta)  # dropped columns add nothing
+    for j, column in enumerate(rows.fixed_columns):
+        _add(out[:, owner[j]], column, values[j])
+    names = layout.names if len(layout.names) == m else ("mu", *(p.name for p in fit.model.distribution.family.further))
+    for name, value in (constants_of(fit) if constants is None else constants).items():
+        out[:, names.index(name)] += value
+    if groups:
+        for group, b in zip(rows.groups, estimates.effects if effects is None else effects, strict=True):
+            known = group.codes >= 0
+            for k, column in enumerate(group.columns):
+                part = np.where(known, b[group.codes, k], 0.0)
+                out[:, group.predictor] += part if column is None else part * column
+    return out
+
+
+def constants_of(fit: Fit) -> dict[str, float]:
+    """Constants of the family on their links' scales."""
+    known = fit.estimates.notes.get("constants")
+    if known is not None:
+        return dict(known)
+    if fit.model.is_linear and fit.sigma is not None:
+        return {"sigma": float(np.log(fit.sigma))}
+    return {}
+
+
+def _add(target: np.ndarray, column: Column, value: float) -> None:
+    if value != 0.0:
+        target += value if column is None else value * column
