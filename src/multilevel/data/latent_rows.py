@@ -191,12 +191,12 @@ def _standardised(
     products = cross_products(alone, rank)
     back = products.to_beta
     if products.centres is not None:
-        return _columns(fixed, [Shift(c, 1.0 / b) for c, b in zip(products.centres, np.diag(back), strict=True)]), back, ()
-    return _columns(fixed, [Shift(0.0, 1.0)] * len(fixed)) @ back, back, products.dropped
+        shifts = [Shift(c, 1.0 / b) for c, b in zip(products.centres, np.diag(back), strict=True)]
+        return _columns(fixed, shifts, design.n), back, ()
+    return _columns(fixed, [Shift(0.0, 1.0)] * len(fixed), design.n) @ back, back, products.dropped
 
 
-def _columns(columns: Sequence[Column], shifts: Sequence[Shift]) -> np.ndarray:
-    n = next((len(c) for c in columns if c is not None), 0)
+def _columns(columns: Sequence[Column], shifts: Sequence[Shift], n: int) -> np.ndarray:
     out = np.ones((n, len(columns)))
     for j, (column, shift) in enumerate(zip(columns, shifts, strict=True)):
         if column is not None:
@@ -251,12 +251,18 @@ def _mostly_distinct(columns: Sequence[np.ndarray]) -> bool:
 
 def _distinct(columns: Sequence[np.ndarray], n: int) -> tuple[np.ndarray, np.ndarray]:
     """First row of each distinct combination, and the combination of every row."""
-    key = np.zeros(n, np.int64)
-    for column in columns:
-        _, codes = np.unique(column, return_inverse=True)
-        _, key = np.unique(key * (int(codes.max()) + 1) + codes, return_inverse=True)
+    if not columns:
+        return np.zeros(1, np.int64), np.zeros(n, np.int64)
+    weights = np.random.default_rng(0).standard_normal(len(columns))
+    key = np.zeros(n)
+    for column, weight in zip(columns, weights, strict=True):
+        key += weight * column
     _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
-    return first, inverse
+    if all(np.array_equal(column, column[first][inverse]) for column in columns):
+        return first, inverse
+    table = np.column_stack(columns)  # two combinations fell on one key
+    _, first, inverse = np.unique(table, axis=0, return_index=True, return_inverse=True)
+    return first, inverse.ravel()
 
 
 def _combined(obs: Observations, first: np.ndarray, inverse: np.ndarray) -> Observations:
@@ -286,7 +292,11 @@ def _take(rows: LatentRows, index: np.ndarray) -> LatentRows:
 
 def _sorted(rows: LatentRows) -> LatentRows:
     """Rows of one level next to each other: its blocks then stay in the cache."""
-    largest = max(rows.factors, key=lambda f: f.n_levels * f.k)
-    if np.all(np.diff(largest.codes) >= 0):
+    return sorted_by(rows, max(rows.factors, key=lambda f: f.n_levels * f.k).codes)
+
+
+def sorted_by(rows: LatentRows, codes: np.ndarray) -> LatentRows:
+    """Rows in the order of their codes."""
+    if np.all(codes[1:] >= codes[:-1]):
         return rows
-    return _take(rows, np.argsort(largest.codes, kind="stable"))
+    return _take(rows, np.argsort(codes, kind="stable"))

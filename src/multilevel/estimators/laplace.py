@@ -19,6 +19,7 @@ from typing import ClassVar
 import numpy as np
 
 from ..core.laplace import Laplace as Criterion
+from ..core.one_factor import laplace
 from ..fit.estimates import Estimates
 from ..model.model import Model
 from .approximate import maximise_approximation
@@ -40,7 +41,7 @@ class Laplace(Estimator):
 
     def criterion(self, model: Model) -> Criterion:
         """The approximate deviance of a model."""
-        return Criterion(model.rows, model.distribution, model.scales)
+        return laplace(model.rows, model.distribution, model.scales)
 
 
 MEMBER = Laplace

@@ -175,6 +175,10 @@ class Family(ABC):
         """Hand-written derivatives (n, m) up to `order`, without weights; None where there are none."""
         return None
 
+    def kernel(self, links: tuple[str, ...]) -> str | None:
+        """The compiled row terms that serve this family (a key of `numerics.one_factor.CODES`), or None."""
+        return None
+
     @abstractmethod
     def start(self, obs: Observations, links: tuple[str, ...]) -> np.ndarray:
         """Linear predictors to start from, (n, m), from each row's own response pulled towards the middle."""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..links import forward, inverse
-from .base import Derivatives, Family, Given, Observations
+from .base import Family, Given, Observations
 from .binomial import LINKS, inverse_complement, latent, log_pair, observe_single, odds_variance
 
 
@@ -35,6 +35,9 @@ class Bernoulli(Family):
     def log_density(self, obs: Observations, eta: Sequence[Any], links: tuple[str, ...]) -> Any:
         log_p, log_q = log_pair(links[0], eta[0])
         return obs.y * log_p + (1.0 - obs.y) * log_q
+
+    def kernel(self, links: tuple[str, ...]) -> str | None:
+        return "binomial_logit" if links[0] == "logit" else None
 
     def start(self, obs: Observations, links: tuple[str, ...]) -> np.ndarray:
         return forward(links[0], (obs.y + 0.5) / 2.0)[:, None]

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import ResponseError, WeightsError, listed, printable
 from ..links import forward, inverse, link
-from .base import Derivatives, Family, Given, Observations
+from .base import Family, Given, Observations
 from .counts import log_choose
 from .support import numbers, observed, refuse, refuse_constant
 
@@ -43,6 +43,9 @@ class Binomial(Family):
         log_p, log_q = log_pair(links[0], eta[0])
         n = trials(obs)
         return obs.y * log_p + (n - obs.y) * log_q + log_choose(n, obs.y)
+
+    def kernel(self, links: tuple[str, ...]) -> str | None:
+        return "binomial_logit" if links[0] == "logit" else None
 
     def start(self, obs: Observations, links: tuple[str, ...]) -> np.ndarray:
         return forward(links[0], (obs.y + 0.5) / (trials(obs) + 1.0))[:, None]

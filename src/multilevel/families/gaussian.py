@@ -13,7 +13,6 @@ import numpy as np
 
 from ..errors import DtypeWarning, printable, warn
 from ..links import forward, inverse, link
-from ..numerics import functions as f
 from .base import Family, Further, Given, Observations
 from .support import numbers, observed, refuse_constant
 
@@ -46,7 +45,7 @@ class Gaussian(Family):
     def log_density(self, obs: Observations, eta: Sequence[Any], links: tuple[str, ...]) -> Any:
         from .censoring import log_normal
 
-        return log_normal(obs, obs.y, link(links[0]).mean(eta[0]), log_sd(obs, eta[1]))
+        return log_normal(obs, link(links[0]).mean(eta[0]), log_sd(obs, eta[1]))
 
     def start(self, obs: Observations, links: tuple[str, ...]) -> np.ndarray:
         y = obs.y if links[0] == "identity" else np.maximum(obs.y, 0.1 * np.mean(np.abs(obs.y)))

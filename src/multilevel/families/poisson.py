@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..links import forward, inverse, link
-from .base import Derivatives, Family, Given, Observations
+from .base import Family, Given, Observations
 from .counts import log_poisson
 from .support import counts, observed
 
@@ -34,6 +34,9 @@ class Poisson(Family):
 
     def log_density(self, obs: Observations, eta: Sequence[Any], links: tuple[str, ...]) -> Any:
         return log_poisson(obs.y, link(links[0]).log_mean(eta[0]))
+
+    def kernel(self, links: tuple[str, ...]) -> str | None:
+        return "poisson_log" if links[0] == "log" else None
 
     def start(self, obs: Observations, links: tuple[str, ...]) -> np.ndarray:
         return forward(links[0], obs.y + 0.25)[:, None]

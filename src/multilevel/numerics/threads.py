@@ -31,3 +31,14 @@ def threads_for(size: int) -> Iterator[None]:
         return
     with _controller("scipy.linalg" in sys.modules).limit(limits=1, user_api="blas"):
         yield
+
+
+@cache
+def cores() -> int:
+    """Cores that this process may use."""
+    import os
+
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on every system
+        return os.cpu_count() or 1

@@ -1,0 +1,158 @@
+"""Laplace's criterion for one grouping factor and one linear predictor, compiled from end to end.
+
+The plain version is `Laplace`: same criterion, same gradient, by the general elimination. Here every level is solved by
+itself, so that an evaluation is one pass over the rows without leaving compiled code; large ones use two threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from ..data.latent_rows import LatentRows, sorted_by
+from ..families.base import Derivatives, Distribution
+from ..numerics.threads import cores
+from ..scales.base import Scale
+from .laplace import Laplace, LaplaceState
+from .likelihood import Slope
+from .mode import Mode
+
+MANY = 50_000  # rows from which levels are shared between threads
+
+
+def laplace(rows: LatentRows, distribution: Distribution, scales: Sequence[Scale]) -> Laplace:
+    """The criterion in its fastest form."""
+    compiled = distribution.family.kernel(distribution.links)
+    obs = rows.observations
+    simple = obs.precision is None and obs.censored is None and obs.bounds is None
+    if len(rows.factors) == 1 and rows.m == 1 and compiled is not None and simple:
+        return OneFactorLaplace(rows, distribution, scales, compiled)
+    return Laplace(rows, distribution, scales)
+
+
+class OneFactorLaplace(Laplace):
+    """The same criterion by compiled kernels; `name` is the family's row kernel."""
+
+    def __init__(self, rows: LatentRows, distribution: Distribution, scales: Sequence[Scale], name: str) -> None:
+        from ..numerics import one_factor
+
+        rows = sorted_by(rows, rows.factors[0].codes)
+        super().__init__(rows, distribution, scales)
+        self.kernels, self.code = one_factor, one_factor.CODES[name]
+        obs, factor = rows.observations, rows.factors[0]
+        counts = np.ones(rows.n) if obs.weights is None else obs.weights
+        self.y = np.ascontiguousarray(obs.y * counts, dtype=float)
+        self.size = np.ascontiguousarray(counts * (1.0 if obs.trials is None else obs.trials), dtype=float)
+        self.z = np.ascontiguousarray(factor.z)
+        self.x = np.ascontiguousarray(rows.x[0])
+        self.level_start = np.concatenate([[0], np.cumsum(np.bincount(factor.codes, minlength=factor.n_levels))])
+        self.level_start = self.level_start.astype(np.int64)
+        self.constant = self._constant()
+        self._factored_at: LaplaceState | None = None
+        self._held: tuple[LaplaceState, tuple[np.ndarray, ...]] | None = None
+
+    def _constant(self) -> float:
+        """Σ log densities minus what the kernel sums, free of η."""
+        eta = self.rows.start[:, 0]
+        mine = self.kernels.summed_terms(self.code, self.y, self.size, np.ascontiguousarray(eta))
+        return float(self.distribution.log_density(self.rows.observations, self.rows.start).sum()) - mine
+
+    # --- the criterion -------------------------------------------------------------------------------------------
+    def _evaluate(self, theta: np.ndarray, warm: np.ndarray) -> LaplaceState:
+        self.evaluations += 1
+        rows, factor = self.rows, self.rows.factors[0]
+        lam = self.factors(theta)
+        fixed = np.ascontiguousarray(rows.offsets[:, 0] + self.x @ theta[self.n_theta :])
+        u = np.ascontiguousarray(warm.reshape(factor.n_levels, factor.k)).copy()
+        eta, loglik, s, w, third = (np.empty(rows.n) for _ in range(5))
+        gram, root = np.empty((factor.n_levels, factor.k, factor.k)), np.empty((factor.n_levels, factor.k, factor.k))
+        parts: list[np.ndarray] = []
+
+        def work(begin: int, end: int) -> bool:
+            out = np.empty(2)
+            parts.append(out)
+            return bool(
+                self.kernels.level_modes(
+                    self.code, self.level_start, self.y, self.size, fixed, self.z, lam[0], u, eta, loglik, s, w, third,
+                    gram, root, out, begin, end,
+                )
+            )  # fmt: skip
+
+        if not all(self._shared(work)):
+            return LaplaceState(theta, np.inf, tuple(lam), None)
+        h, log_det = (float(v) for v in np.sum(parts, axis=0))
+        value = 2.0 * h + log_det - 2.0 * (self.constant + rows.log_constant)
+        if not np.isfinite(value):
+            return LaplaceState(theta, np.inf, tuple(lam), None)
+        self._warm = u.ravel()
+        at = Derivatives(loglik, s[:, None], w[:, None, None])
+        mode = Mode(u.ravel(), eta[:, None], at, h - self.constant, log_det, 0)
+        state = LaplaceState(theta, value, tuple(lam), mode)
+        self._held = state, (third, gram, root)
+        return state
+
+    def _shared(self, work: Callable[[int, int], bool]) -> list[bool]:
+        """The work over all levels, in two threads when it is large."""
+        levels = len(self.level_start) - 1
+        if self.rows.n < MANY or cores() < 2:
+            return [work(0, levels)]
+        middle = int(np.searchsorted(self.level_start, self.rows.n // 2))
+        with ThreadPoolExecutor(2) as pool:
+            jobs = [pool.submit(work, 0, middle), pool.submit(work, middle, levels)]
+            return [job.result() for job in jobs]
+
+    def restore(self, state: LaplaceState) -> None:
+        """Put the general workspace to a state: what solves with H need."""
+        if self._factored_at is state:
+            return
+        assert state.mode is not None and state.mode.at.second is not None
+        self.latent.factorise(state.lam, state.mode.at.second, np.zeros((self.rows.n, 1)))
+        self._factored_at = state
+
+    # --- its gradient --------------------------------------------------------------------------------------------
+    def slope(self, state: LaplaceState, sigma2: float | None = None, information: bool = True) -> Slope:
+        if state.mode is None:
+            raise np.linalg.LinAlgError("no gradient where the criterion is infinite")
+        if self._held is None or self._held[0] is not state:
+            self._evaluate(state.theta, state.mode.u)
+            assert self._held is not None
+        third, gram, root = self._held[1]
+        at, factor = state.mode.at, self.rows.factors[0]
+        assert at.first is not None and at.second is not None
+        k, p, n_theta = factor.k, self.n_coefficients, self.n_theta
+        slopes = np.zeros((n_theta, k, k))
+        for t, a, b in factor.terms:
+            slopes[self.slices[t], a:b, a:b] = self.scales[t].derivative(state.theta[self.slices[t]])
+        tangent = np.empty((factor.n_levels if information else 0, k, n_theta + p))
+        u = state.mode.u.reshape(factor.n_levels, k)
+        s, w, weighed = at.first[:, 0].copy(), at.second[:, 0, 0].copy(), third.copy()
+        parts = []
+
+        def work(begin: int, end: int) -> bool:
+            own = np.zeros(p), np.zeros((k, k)), np.zeros((n_theta, n_theta)), np.zeros((p, p))
+            parts.append(own)
+            self.kernels.level_slopes(
+                self.level_start, self.z, self.x, state.lam[0], u, s, w, weighed, gram, root, slopes, *own, tangent,
+                information, begin, end,
+            )  # fmt: skip
+            return True
+
+        self._shared(work)
+        by_c, score, of_theta, of_fixed = (np.sum([part[i] for part in parts], axis=0) for i in range(4))
+        scores = [np.zeros(0)] * len(self.scales)
+        for t, a, b in factor.terms:
+            scores[t] = score[a:b, a:b]
+        gradient = np.concatenate([2.0 * np.einsum("tab,ab->t", slopes, score), by_c])
+        if not information:
+            return Slope(gradient, np.zeros((0, 0)), np.zeros(0), tuple(scores))
+        hessian = np.zeros((n_theta + p, n_theta + p))
+        hessian[:n_theta, :n_theta] = _mirrored(of_theta)
+        hessian[n_theta:, n_theta:] = 2.0 * self._definite(_mirrored(of_fixed), at)
+        self._tangent = state.theta, state.mode.u, tangent.reshape(-1, n_theta + p)
+        return Slope(gradient, hessian, np.zeros(0), tuple(scores))
+
+
+def _mirrored(lower: np.ndarray) -> np.ndarray:
+    return lower + np.tril(lower, -1).T
