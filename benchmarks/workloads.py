@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+PROPORTION = "proportion"  # the column that engines without trials take, beside that of the trials
+
 
 @dataclass(frozen=True)
 class Goal:
@@ -34,7 +36,7 @@ class Goal:
 
 @dataclass(frozen=True)
 class Workload:
-    """One linear mixed model: ``response ~ fixed + (terms | group) + …``."""
+    """One mixed model: ``response ~ fixed + (terms | group) + …``; of a binomial response, `trials` names a column."""
 
     name: str
     response: str
@@ -42,20 +44,39 @@ class Workload:
     random: tuple[tuple[str, str], ...]  # (terms, group), most levels first
     make: Callable[[], pd.DataFrame]
     reml: bool
-    size: str  # "small", "medium" or "big"
+    size: str  # "small", "medium", "big" or "generalized"
     goal: Goal = Goal()
+    family: str = "gaussian"
+    trials: str = ""
 
     @property
     def formula(self) -> str:
         """The model as lme4 writes it."""
-        bars = " + ".join(f"({terms} | {group})" for terms, group in self.random)
-        return f"{self.response} ~ {self.fixed} + {bars}"
+        left = f"cbind({self.response}, {self.trials} - {self.response})" if self.trials else self.response
+        return f"{left} ~ {self._right}"
 
     @property
     def plain_formula(self) -> str:
         """The same model for engines that take no products in a random term: their columns are in the data."""
         text = self.formula.replace("a * b * c", "a + b + ab + c + ac + bc + abc")
         return text.replace("a * b", "a + b + ab")
+
+    @property
+    def proportion_formula(self) -> str:
+        """The same model for engines that take a proportion and `trials` as weights."""
+        return f"{PROPORTION if self.trials else self.response} ~ {self._right}"
+
+    @property
+    def _right(self) -> str:
+        return " + ".join([self.fixed, *(f"({terms} | {group})" for terms, group in self.random)])
+
+    @property
+    def linear(self) -> bool:
+        return self.family == "gaussian"
+
+    @property
+    def criterion(self) -> str:
+        return "Laplace" if not self.linear else "REML" if self.reml else "ML"
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -90,6 +111,23 @@ def _published(package: str, name: str, numbers: tuple[str, ...], factors: tuple
     return pd.DataFrame(columns)
 
 
+def _cbpp() -> pd.DataFrame:
+    table = _published("lme4", "cbpp", ("incidence", "size"), ("herd", "period"))
+    return table.assign(**{PROPORTION: table["incidence"] / table["size"]})
+
+
+def _contraception() -> pd.DataFrame:
+    table = _published("mlmRev", "Contraception", ("age",), ("district", "urban", "livch", "use"))
+    use = (table.pop("use") == "Y").astype(float)
+    return table.assign(use=use, age2=table["age"] ** 2)
+
+
+def _verbagg() -> pd.DataFrame:
+    table = _published("lme4", "VerbAgg", ("Anger",), ("id", "item", "Gender", "btype", "situ", "r2"))
+    yes = (table.pop("r2") == "Y").astype(float)
+    return table.assign(y=yes)
+
+
 # --- simulated data ------------------------------------------------------------------------------------------------
 def _category(codes: np.ndarray, levels: int) -> pd.Categorical:
     return pd.Categorical.from_codes(codes, categories=pd.RangeIndex(levels))
@@ -112,6 +150,26 @@ def crossed(rows: int, first: int, second: int, seed: int) -> pd.DataFrame:
     x = rng.normal(size=rows)
     noise = 0.7 * rng.normal(size=first)[g] + 0.4 * rng.normal(size=second)[h] + rng.normal(size=rows)
     return pd.DataFrame({"y": 2.0 + 0.3 * x + noise, "x": x, "g": _category(g, first), "h": _category(h, second)})
+
+
+def _yes(eta: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return (rng.random(len(eta)) < 1.0 / (1.0 + np.exp(-eta))).astype(float)
+
+
+def logistic_slopes(rows: int, groups: int, seed: int) -> pd.DataFrame:
+    """Yes or no; one factor with a random intercept (sd 0.8) and slope (sd 0.5), ten rows a group on average."""
+    rng = np.random.default_rng(seed)
+    g, x = rng.integers(groups, size=rows), rng.normal(size=rows)
+    b = rng.normal(size=(groups, 2)) * [0.8, 0.5]
+    return pd.DataFrame({"y": _yes(-0.5 + 0.7 * x + b[g, 0] + b[g, 1] * x, rng), "x": x, "g": _category(g, groups)})
+
+
+def logistic_crossed(rows: int, first: int, second: int, seed: int) -> pd.DataFrame:
+    """Yes or no; two crossed factors (sd 0.8 and 0.6) met at random."""
+    rng = np.random.default_rng(seed)
+    g, h, x = rng.integers(first, size=rows), rng.integers(second, size=rows), rng.normal(size=rows)
+    eta = -0.5 + 0.7 * x + 0.8 * rng.normal(size=first)[g] + 0.6 * rng.normal(size=second)[h]
+    return pd.DataFrame({"y": _yes(eta, rng), "x": x, "g": _category(g, first), "h": _category(h, second)})
 
 
 def factorial(factors: int, seed: int, subjects: int = 50, items: int = 20) -> pd.DataFrame:
@@ -187,6 +245,26 @@ _LIST = (
     Workload(
         "crossed_million", "y", "x", _GH, partial(crossed, 1_000_000, 50_000, 5000, 3), False, "big",
         Goal(None, "gpboost", 5, 2.0),
+    ),
+    Workload(
+        "cbpp", "incidence", "period", (("1", "herd"),), _cbpp, False, "generalized",
+        Goal(None, "lme4", 10, 0.001), "binomial", "size",
+    ),
+    Workload(
+        "contraception", "use", "age + age2 + urban + livch", (("1", "district"),), _contraception, False,
+        "generalized", Goal(None, "glmm", 1, 0.005), "binomial",
+    ),
+    Workload(
+        "verbagg", "y", "Anger + Gender + btype + situ", (("1", "id"), ("1", "item")), _verbagg, False, "generalized",
+        Goal(None, "glmm", 1, 0.025), "binomial",
+    ),
+    Workload(
+        "logistic_slopes", "y", "x", (("1 + x", "g"),), partial(logistic_slopes, 200_000, 20_000, 7), False,
+        "generalized", Goal(None, "glmm", 1, 0.3), "binomial",
+    ),
+    Workload(
+        "logistic_crossed", "y", "x", _GH, partial(logistic_crossed, 200_000, 10_000, 2000, 8), False, "generalized",
+        Goal(None, "gpboost", 3, 1.0), "binomial",
     ),
 )  # fmt: skip
 WORKLOADS = {w.name: w for w in _LIST}

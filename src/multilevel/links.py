@@ -1,7 +1,7 @@
 """Links between a mean and its linear predictor: g(μ) = η.
 
     identity  μ = η            log   μ = exp(η)       sqrt   μ = η²          inverse   μ = 1/η
-    inverse_squared  μ = 1/√η
+    inverse_squared  μ = 1/√η         logm1  μ = 1 + exp(η)
     logit  μ = 1/(1 + e⁻ᵑ)     probit  μ = Φ(η)       cloglog  μ = 1 - exp(-eᵑ)     cauchit  μ = ½ + atan(η)/π
 
 Probabilities are worked with as log μ and log(1 - μ), each without cancellation: a probability of 1 - 1e-300 has a
@@ -175,6 +175,7 @@ LINKS: dict[str, Link] = {
             lambda x: -f.log(x),
             lambda x: -1.0 / (x * x),
         ),
+        Link("logm1", lambda mu: np.log(mu - 1.0), lambda x: 1.0 + f.exp(x), f.log1pexp, np.exp),
         Link("sqrt", np.sqrt, lambda x: x * x, lambda x: 2.0 * f.log(where(_positive(x), x, -x)), lambda x: 2.0 * x),
         Link(
             "inverse_squared",

@@ -77,8 +77,10 @@ def member(folder: str, name: str) -> Any:
 
 
 def official(folder: str, name: str) -> str:
-    """The public name of a member that was given by another of its names, in any case: ``"Gamma"``, ``"nbinom2"``."""
-    plain = name.strip().lower().replace("-", "_").replace(".", "_").replace(" ", "_") if isinstance(name, str) else name
+    """The public name of a member by any of its names, in any case: ``"Gamma"``, ``"nbinom2"``."""
+    plain = (
+        name.strip().lower().replace("-", "_").replace(".", "_").replace(" ", "_") if isinstance(name, str) else name
+    )
     known = ALIASES.get(folder, {}).get(plain, plain)
     return known if known in members(folder) else str(name)
 

@@ -254,6 +254,7 @@ class Surface:
     seconds: float = 1e-6
     weight: np.ndarray = field(default_factory=lambda: np.ones(2))
     additive: np.ndarray = field(default_factory=lambda: np.zeros(2, dtype=bool))
+    learns: bool = False
     reach: np.ndarray = field(default_factory=lambda: np.ones(2))
     calls: int = 0
 

@@ -223,7 +223,7 @@ REFUSED = [  # formula, code, position of the offending character, words
     ("y ~ x @ z", SYNTAX, 6, "unexpected"),
     ("y ~ x$z", SYNTAX, 5, "unexpected"),
     ("y ~ x[1]", SYNTAX, 5, "unexpected"),
-    ("y ~ x; z", "E_FORMULA_SYNTAX", 9, "ends too early"),
+    ("y ~ x; z", SYNTAX, None, "ends too early"),
     ("y ~ .", SYNTAX, 4, "all other columns"),
     ("y ~  . + x", SYNTAX, 5, "all other columns"),
     ("y ~ .x", SYNTAX, 4, "unexpected"),

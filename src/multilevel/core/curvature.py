@@ -29,11 +29,14 @@ class Curvature:
     ----------
     criterion, state : the criterion and its optimum
     zeros : positions of φ on the boundary
+    objective : that of the search, if there was one: it remembers the last gradient
     """
 
-    def __init__(self, criterion: Laplace, state: LaplaceState, zeros: set[int]) -> None:
+    def __init__(
+        self, criterion: Laplace, state: LaplaceState, zeros: set[int], objective: LaplaceObjective | None = None
+    ) -> None:
         self.criterion, self.state, self.zeros = criterion, state, zeros
-        self.objective = LaplaceObjective(criterion)
+        self.objective = objective or LaplaceObjective(criterion)
         self.objective.additive[:] = False  # the log of a standard deviation is nearer to normal than itself
         self.free = _free(self.objective, zeros)
 
@@ -68,8 +71,8 @@ class Curvature:
     def hessian(self) -> np.ndarray:
         """∂²d/∂ψ∂ψ'; by central differences where a gradient is cheap, one-sided ones otherwise."""
         out = np.empty((self.n_psi, self.n_psi))
-        here = self.gradient(self.restore())
-        sides = (1.0, -1.0) if self.objective.seconds < CHEAP else (1.0,)
+        sides = (1.0, -1.0) if 0.0 < self.objective.seconds < CHEAP else (1.0,)
+        here = self.here
         for i, j in enumerate(self.free):
             size = STEP if len(sides) == 2 else SHORT
             size *= max(self.objective.reach[j], abs(self.state.theta[j])) if self._plain(j) else 1.0
@@ -80,6 +83,11 @@ class Curvature:
         self.restore()
         return 0.5 * (out + out.T)
 
+    @cached_property
+    def here(self) -> np.ndarray:
+        """The gradient at the optimum."""
+        return self.gradient(self.state)
+
     def gradient(self, state: LaplaceState) -> np.ndarray:
         """∂d/∂ψ."""
         stretch = _stretch(self.objective, state.theta)[self.free]
@@ -89,14 +97,14 @@ class Curvature:
         """One step of Newton's method with this Hessian, if it does not worsen the criterion: the last digits."""
         if self.n_psi == 0 or not self.definite:
             return self
-        step = -np.linalg.lstsq(self.hessian, self.gradient(self.restore()), rcond=1e-10)[0]
+        step = -np.linalg.lstsq(self.hessian, self.here, rcond=1e-10)[0]
         if np.max(np.abs(step)) > FINE:
             return self
         state = self.near(step)
         if not state.value <= self.state.value + 1e-11 * (1.0 + abs(self.state.value)):
             self.restore()
             return self
-        out = Curvature(self.criterion, state, self.zeros)
+        out = Curvature(self.criterion, state, self.zeros, self.objective)
         out.__dict__["hessian"] = self.hessian
         return out
 

@@ -27,6 +27,7 @@ from ..scales.base import Scale
 from .latent import Latent
 from .likelihood import Slope
 from .mode import Mode, conditional_mode, positive_part
+from .row_terms import RowTerms
 
 
 DEAR = 0.005  # seconds of a factorisation from which an old one is used for the first steps towards a mode
@@ -62,6 +63,7 @@ class Laplace:
     def __init__(self, rows: LatentRows, distribution: Distribution, scales: Sequence[Scale]) -> None:
         self.rows, self.distribution, self.scales = rows, distribution, tuple(scales)
         self.latent = Latent(rows)
+        self.terms = RowTerms(distribution, rows.observations, rows.start)
         counts = [len(s.kinds()) for s in self.scales]
         bounds = np.concatenate([[0], np.cumsum(counts)]).astype(int)
         self.slices = [slice(bounds[t], bounds[t + 1]) for t in range(len(counts))]
@@ -104,7 +106,7 @@ class Laplace:
             lam, fixed = self.factors(theta), self.rows.fixed(theta[self.n_theta :])
             if not self.rows.factors:
                 return self._without_groups(theta, fixed)
-            mode = conditional_mode(self.latent, self.distribution, lam, fixed, warm, self._factored(lam))
+            mode = conditional_mode(self.latent, self.terms, lam, fixed, warm, self._factored(lam))
         if mode is None or not np.isfinite(mode.log_det):
             return LaplaceState(theta, np.inf, tuple(lam), None)
         self._warm = mode.u
@@ -117,7 +119,7 @@ class Laplace:
         return known and all(not np.any((a == 0.0) != (b == 0.0)) for a, b in zip(lam, self.latent.lam, strict=True))
 
     def _without_groups(self, theta: np.ndarray, fixed: np.ndarray) -> LaplaceState:
-        at = self.distribution.derivatives(self.rows.observations, fixed, 2)
+        at = self.terms.derivatives(self.rows.observations, fixed, 2)
         h = -float(at.value.sum())
         if not np.isfinite(h):
             return LaplaceState(theta, np.inf, (), None)
@@ -139,7 +141,7 @@ class Laplace:
         if mode is None:
             raise np.linalg.LinAlgError("no gradient where the criterion is infinite")
         self.restore(state)
-        at = self.distribution.derivatives(self.rows.observations, mode.eta, 3 if self.rows.factors else 2)
+        at = self.terms.derivatives(self.rows.observations, mode.eta, 3 if self.rows.factors else 2)
         assert at.first is not None and at.second is not None
         pieces = self._pieces(state, at) if self.rows.factors else None
         by_row = -2.0 * at.first if pieces is None else pieces.g - 2.0 * at.first
@@ -241,7 +243,7 @@ class Laplace:
     @cached_property
     def level_weights(self) -> np.ndarray:
         """Mean Z'WZ of a level for each covariance parameter, at the starting linear predictors."""
-        at = self.distribution.derivatives(self.rows.observations, self._start_eta, 2)
+        at = self.terms.derivatives(self.rows.observations, self._start_eta, 2)
         assert at.second is not None
         w = np.maximum(np.einsum("naa->na", at.second), 0.0)
         out = np.ones(self.n_theta)
@@ -267,7 +269,7 @@ class Laplace:
     def start(self) -> np.ndarray:
         """φ to start from: variances from the scatter of the levels' scores, E S²/I = 1 + τ² I for S = z's, I = z'Wz."""
         eta = self._start_eta
-        at = self.distribution.derivatives(self.rows.observations, eta, 2)
+        at = self.terms.derivatives(self.rows.observations, eta, 2)
         assert at.first is not None and at.second is not None
         parts: list[np.ndarray] = [np.zeros(0)] * len(self.scales)
         for factor in self.rows.factors:

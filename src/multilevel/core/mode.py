@@ -18,12 +18,13 @@ import numpy as np
 
 from ..families.base import Derivatives, Distribution
 from .latent import Latent
+from .row_terms import RowTerms
 
 TOLERANCE = 1e-18  # Newton decrement at the mode: log|H| is wrong by its root
 SETTLED = 1e-10
 MOST_STEPS = 500  # down an exponential tail Newton's method moves by one at a time
 SUFFICIENT = 1e-4
-MOST_CHORDS, SHRINKS = 12, 0.2
+MOST_CHORDS, SHRINKS = 25, 0.5
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Mode:
 
 def conditional_mode(
     latent: Latent,
-    distribution: Distribution,
+    distribution: Distribution | RowTerms,
     lam: Sequence[np.ndarray],
     fixed: np.ndarray,
     start: np.ndarray,
@@ -113,7 +114,7 @@ def _first(at: Derivatives) -> np.ndarray:
     return at.first
 
 
-def _evaluate(distribution: Distribution, obs, eta: np.ndarray, u: np.ndarray):  # type: ignore[no-untyped-def]
+def _evaluate(distribution: Distribution | RowTerms, obs, eta: np.ndarray, u: np.ndarray):  # type: ignore[no-untyped-def]
     """Derivatives and h, or None where h is not finite."""
     at = distribution.derivatives(obs, eta, 2)
     h = 0.5 * float(u @ u) - float(at.value.sum())

@@ -18,46 +18,37 @@ from ..scales.base import Scale
 from .laplace import Laplace, LaplaceState
 from .likelihood import Slope
 from .mode import Mode
+from .row_terms import RowTerms
 
 MANY = 50_000  # rows from which levels are shared between threads
 
 
 def laplace(rows: LatentRows, distribution: Distribution, scales: Sequence[Scale]) -> Laplace:
     """The criterion in its fastest form."""
-    compiled = distribution.family.kernel(distribution.links)
-    obs = rows.observations
-    simple = obs.precision is None and obs.censored is None and obs.bounds is None
-    if len(rows.factors) == 1 and rows.m == 1 and compiled is not None and simple:
-        return OneFactorLaplace(rows, distribution, scales, compiled)
+    one = len(rows.factors) == 1 and rows.m == 1
+    if one and RowTerms(distribution, rows.observations, rows.start).compiled:
+        return OneFactorLaplace(rows, distribution, scales)
     return Laplace(rows, distribution, scales)
 
 
 class OneFactorLaplace(Laplace):
-    """The same criterion by compiled kernels; `name` is the family's row kernel."""
+    """The same criterion by compiled kernels."""
 
-    def __init__(self, rows: LatentRows, distribution: Distribution, scales: Sequence[Scale], name: str) -> None:
+    def __init__(self, rows: LatentRows, distribution: Distribution, scales: Sequence[Scale]) -> None:
         from ..numerics import one_factor
 
         rows = sorted_by(rows, rows.factors[0].codes)
         super().__init__(rows, distribution, scales)
-        self.kernels, self.code = one_factor, one_factor.CODES[name]
-        obs, factor = rows.observations, rows.factors[0]
-        counts = np.ones(rows.n) if obs.weights is None else obs.weights
-        self.y = np.ascontiguousarray(obs.y * counts, dtype=float)
-        self.size = np.ascontiguousarray(counts * (1.0 if obs.trials is None else obs.trials), dtype=float)
+        self.kernels, self.code = one_factor, self.terms.code
+        factor = rows.factors[0]
+        self.y, self.size = self.terms.y, self.terms.size
         self.z = np.ascontiguousarray(factor.z)
         self.x = np.ascontiguousarray(rows.x[0])
         self.level_start = np.concatenate([[0], np.cumsum(np.bincount(factor.codes, minlength=factor.n_levels))])
         self.level_start = self.level_start.astype(np.int64)
-        self.constant = self._constant()
+        self.constant = float(self.terms.constants.sum())
         self._factored_at: LaplaceState | None = None
         self._held: tuple[LaplaceState, tuple[np.ndarray, ...]] | None = None
-
-    def _constant(self) -> float:
-        """Σ log densities minus what the kernel sums, free of η."""
-        eta = self.rows.start[:, 0]
-        mine = self.kernels.summed_terms(self.code, self.y, self.size, np.ascontiguousarray(eta))
-        return float(self.distribution.log_density(self.rows.observations, self.rows.start).sum()) - mine
 
     # --- the criterion -------------------------------------------------------------------------------------------
     def _evaluate(self, theta: np.ndarray, warm: np.ndarray) -> LaplaceState:

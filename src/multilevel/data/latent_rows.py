@@ -93,7 +93,9 @@ class LatentRows:
         return out
 
 
-def latent_rows(design: Design, distribution: Distribution, rank: str = "drop", merge: bool = True) -> LatentRows:
+def latent_rows(
+    design: Design, distribution: Distribution, rank: str = "drop", merge: bool = True, sort: bool = True
+) -> LatentRows:
     """The rows of a design.
 
     Parameters
@@ -102,6 +104,8 @@ def latent_rows(design: Design, distribution: Distribution, rank: str = "drop", 
         What to do with redundant fixed columns.
     merge : bool
         Whether equal rows may be merged.
+    sort : bool
+        Whether many rows may be brought into the order of a factor.
     """
     observed = _observed(design)
     start = distribution.family.start(observed, distribution.links)
@@ -125,7 +129,7 @@ def latent_rows(design: Design, distribution: Distribution, rank: str = "drop", 
     )
     if merge and distribution.family.mergeable:
         rows = _merged(rows, distribution)
-    return _sorted(rows) if rows.n > SORT and factors else rows
+    return _sorted(rows) if sort and rows.n > SORT and factors else rows
 
 
 def _observed(design: Design) -> Observations:

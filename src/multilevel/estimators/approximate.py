@@ -17,7 +17,8 @@ from ..model.model import Model
 from ..numerics.newton import Progress, minimise
 from .maximise import Start, _nearly_singular
 
-TOLERANCE = 1e-14  # Newton decrement of the search; one exact step follows
+TOLERANCE = 1e-14  # Newton decrement of the search; one step with the exact Hessian follows
+COARSE, DEAR = 1e-7, 0.05  # the same where a factorisation takes longer than so many seconds
 
 
 def maximise_approximation(
@@ -41,11 +42,13 @@ def maximise_approximation(
     phi = criterion.start() if first is None else first.copy()
     if start is not None:
         phi[: criterion.n_theta] = internal_theta(model, criterion, start)
+    objective = LaplaceObjective(criterion)
+    tolerance = COARSE if criterion.latent.elimination.seconds > DEAR else TOLERANCE
     with ticker(method) as tick:
-        state, progress = minimise(LaplaceObjective(criterion), phi, maxiter, tick, polish=False, tolerance=TOLERANCE)
+        state, progress = minimise(objective, phi, maxiter, tick, polish=False, tolerance=tolerance)
     if state.mode is None:
         raise _nowhere(model)
-    curvature = Curvature(criterion, state, progress.zeros)
+    curvature = Curvature(criterion, state, progress.zeros, objective)
     if progress.converged and not curvature.definite:  # a saddle: the plain driver leaves it
         state, again = minimise(LaplaceObjective(criterion), state.theta, maxiter)
         progress = replace(again, iterations=progress.iterations + again.iterations)

@@ -1,6 +1,6 @@
 """Yes or no.
 
-    P(y_i = 1) = p_i,   g(p_i) = η_i,   log p(y) = y log p + (1 - y) log(1 - p)
+P(y_i = 1) = p_i,   g(p_i) = η_i,   log p(y) = y log p + (1 - y) log(1 - p)
 """
 
 from __future__ import annotations

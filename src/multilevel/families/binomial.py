@@ -1,6 +1,6 @@
 """Successes in trials.
 
-    y_i ~ Binomial(n_i, p_i),   g(p_i) = η_i,   log p(y) = log(n over y) + y log p + (n - y) log(1 - p)
+y_i ~ Binomial(n_i, p_i),   g(p_i) = η_i,   log p(y) = log(n over y) + y log p + (n - y) log(1 - p)
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from ..numerics import functions as f
 from ..numerics.jets import Number, value, where
 from .base import Observations
 
+
 def log_normal(obs: Observations, mean: Number, log_sd: Number) -> Number:
     """The log density of `obs`, which is on the normal scale."""
     scale = f.exp(-log_sd)
@@ -28,10 +29,10 @@ def log_normal(obs: Observations, mean: Number, log_sd: Number) -> Number:
             between = obs.censored == 2
             top = np.where(between, obs.upper, obs.y + 1.0)
             out = where(between, log_between(z, (top - mean) * scale), out)
-    return out if obs.bounds is None else out - _log_inside(obs.bounds, mean, scale)
+    return out if obs.bounds is None else out - log_inside(obs.bounds, mean, scale)
 
 
-def _log_inside(bounds: tuple[np.ndarray, np.ndarray], mean: Number, scale: Number) -> Number:
+def log_inside(bounds: tuple[np.ndarray, np.ndarray], mean: Number, scale: Number) -> Number:
     """log P(lb ≤ Y ≤ ub)."""
     lower, upper = bounds
     below, above = np.isfinite(lower), np.isfinite(upper)
@@ -93,7 +94,7 @@ def truncated_moments(obs: Observations, mean: np.ndarray, sd: np.ndarray) -> tu
     a, b = ((end - mean) / sd for end in obs.bounds)
     shift = variables(np.zeros((len(mean), 1)), 2)[0]
     with np.errstate(all="ignore"):
-        h = _log_inside((a, b), -shift, np.ones(len(mean)))
+        h = log_inside((a, b), -shift, np.ones(len(mean)))
         _, first, second = derivatives(h, len(mean), 1, 2)
     return mean - sd * first[:, 0], sd**2 * (1.0 + second[:, 0, 0])
 

@@ -1,6 +1,6 @@
 """Normal responses.
 
-    y_i ~ N(μ_i, σ_i² / w_i),   g(μ_i) = η_i,   log σ_i = η_σi
+y_i ~ N(μ_i, σ_i² / w_i),   g(μ_i) = η_i,   log σ_i = η_σi
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Counts.
 
-    y_i ~ Poisson(μ_i),   g(μ_i) = η_i,   log p(y) = y log μ - μ - log y!
+y_i ~ Poisson(μ_i),   g(μ_i) = η_i,   log p(y) = y log μ - μ - log y!
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 from ..links import forward, inverse, link
 from .base import Family, Given, Observations
-from .counts import log_poisson
+from .counts import draw_poisson, log_poisson, poisson_below
 from .support import counts, observed
 
 
@@ -50,29 +50,13 @@ class Poisson(Family):
     def simulate(
         self, obs: Observations, eta: np.ndarray, links: tuple[str, ...], rng: np.random.Generator
     ) -> np.ndarray:
-        return draw(inverse(links[0], eta[:, 0]), rng)
+        return draw_poisson(inverse(links[0], eta[:, 0]), rng)
 
     def cdf(
         self, obs: Observations, eta: np.ndarray, links: tuple[str, ...], y: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         at, mu = obs.y if y is None else y, inverse(links[0], eta[:, 0])
-        return below(at - 1.0, mu), below(at, mu)
-
-
-MOST = 1e18  # NumPy draws Poisson numbers up to 2⁶³
-
-
-def draw(mu: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Poisson numbers; means too large for integers get the normal approximation, exact to their rounding."""
-    small = rng.poisson(np.minimum(mu, MOST)).astype(float)
-    return np.where(mu < MOST, small, mu + np.sqrt(mu) * rng.standard_normal(mu.shape))
-
-
-def below(k: np.ndarray, mu: np.ndarray) -> np.ndarray:
-    """P(Y ≤ k)."""
-    from scipy.special import pdtr
-
-    return np.where(k < 0, 0.0, pdtr(np.maximum(k, 0.0), mu))
+        return poisson_below(at - 1.0, mu), poisson_below(at, mu)
 
 
 MEMBER = Poisson()

@@ -89,7 +89,9 @@ def counts(given: Given) -> np.ndarray:
     return y
 
 
-def observed(family: Family, given: Given, y: np.ndarray, trials: np.ndarray | None = None, **more: Any) -> Observations:
+def observed(
+    family: Family, given: Given, y: np.ndarray, trials: np.ndarray | None = None, **more: Any
+) -> Observations:
     """Observations with weights, censoring and truncation as the response's modifiers have them."""
     weights, precision = _weights(family, given)
     censored, upper = _censoring(given, y)

@@ -151,7 +151,9 @@ def _check_failures(call: Call, successes: np.ndarray, others: list[np.ndarray],
     constant = bool(np.all(failures == failures[0]))
     if constant and not np.all(successes == successes[0]):
         rows = np.flatnonzero(successes > failures)
-        most = f', and "{printable(k)}" is {successes[rows[0]]:g} in row {columns.row(int(rows[0]))}' if len(rows) else ""
+        most = (
+            f', and "{printable(k)}" is {successes[rows[0]]:g} in row {columns.row(int(rows[0]))}' if len(rows) else ""
+        )
         raise ResponseError(
             f'cbind(): "{printable(n)}" is {failures[0]:g} in every row, as a number of trials would be{most}; '
             "the second column holds failures",

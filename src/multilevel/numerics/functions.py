@@ -103,6 +103,24 @@ def log_loglog(x: Number) -> Number:
     return compose(x, rule)
 
 
+def log_log1pexp(x: Number) -> Number:
+    """log log(1 + eˣ): close to x far below zero, where log(1 + eˣ) itself underflows."""
+
+    def rule(a: np.ndarray, order: int) -> list[np.ndarray]:
+        inner = np.logaddexp(0.0, a)
+        out = [np.where(a < -690.0, a, np.log(inner))]
+        if order:
+            p, q = expit(a), expit(-a)
+            h = np.where(a < -690.0, 1.0, p / inner)  # the first derivative
+            u = np.where(a < -35.0, -0.5 * p, q - h)  # h' = h u
+            v = -p * q - h * u  # u' = v
+            w = -p * q * (q - p) - h * (u * u + v)  # v' = w
+            out += [h, h * u, h * (u * u + v), h * (u**3 + 3.0 * u * v + w)]
+        return out
+
+    return compose(x, rule)
+
+
 def ndtr(x: Number) -> Number:
     """The standard normal distribution function."""
 

@@ -289,10 +289,8 @@ def level_slopes(
                 tangent[level, a, j] = (drift[a, j] if j < n_theta else 0.0) - r
 
 
-@kernel(f"float64(int64, {V}, {V}, {V})")
-def summed_terms(code, y, size, eta):
-    """Σ ℓ of all rows without constants."""
-    total = 0.0
+@kernel(f"void(int64, {V}, {V}, {V}, {V}, {V}, {V}, {V})")
+def fill_terms(code, y, size, eta, value, first, second, third):
+    """ℓ without constants and its derivatives for all rows."""
     for i in range(len(y)):
-        total += row_terms(code, y[i], size[i], eta[i])[0]
-    return total
+        value[i], first[i], second[i], third[i] = row_terms(code, y[i], size[i], eta[i])
