@@ -47,7 +47,7 @@ def ours() -> dict[str, Callable[[], object]]:
 WORDS = {
     "profile": ("profile intervals of all parameters", "confint(m)"),
     "bootstrap": ("parametric bootstrap, 500 refits", "bootMer"),
-    "influence": ("leave each subject out: β, Cook's distance, variances", "influence(m, \"Subject\")"),
+    "influence": ("leave each subject out: β, Cook's distance, variances", 'influence(m, "Subject")'),
     "terms": ("tests of all terms", "lmerTest: ranova and anova"),
     "leave-one-group-out": ("leave-one-group-out score", "–"),
     "pooling": ("no, complete, partial pooling with all scores", "–"),

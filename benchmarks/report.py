@@ -38,7 +38,7 @@ def intro(case: Case) -> str:
     """Formula, criterion, size and the state of the machine."""
     w = case.workload
     return (
-        f"`{w.formula}`, {'REML' if w.reml else 'ML'}, {case.rows:,} rows ({case.bytes / 1e6:.3g} MB); "
+        f"`{w.formula}`, {w.criterion}, {case.rows:,} rows ({case.bytes / 1e6:.3g} MB); "
         f"load average when it ended {case.load:.1f}."
     )
 

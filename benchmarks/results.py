@@ -83,7 +83,7 @@ class Case:
     def to_dict(self) -> dict[str, Any]:
         """JSON-able values."""
         w = self.workload
-        described = {"name": w.name, "formula": w.formula, "criterion": "REML" if w.reml else "ML"}
+        described = {"name": w.name, "formula": w.formula, "criterion": w.criterion}
         numbers = {"rows": self.rows, "bytes": self.bytes, "optimum": self.optimum, "load": self.load}
         measures = [{**asdict(m), "short": self.short(m)} for m in self.measures.values()]
         return {**described, **numbers, "goal": str(w.goal), "verdict": self.verdict(), "engines": measures}

@@ -32,6 +32,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--workloads", help=f"comma-separated, of {', '.join(WORKLOADS)} (default: all but the big)")
     parser.add_argument("--peers", help=f"comma-separated, of {', '.join(NAMES[1:])} (default: all; ours is added)")
     parser.add_argument("--big", action="store_true", help="the big workloads too")
+    parser.add_argument("--python", default=sys.executable, help="interpreter of the engines (default: this one)")
     parser.add_argument("--memory", action="store_true", help="also peak memory, each engine in a fresh process")
     parser.add_argument("--repeats", type=int, default=5, metavar="N", help="turns of each engine (default 5)")
     parser.add_argument("--timeout", type=float, default=300.0, metavar="S", help="seconds for one fit (default 300)")
@@ -53,7 +54,7 @@ def chosen(options: argparse.Namespace) -> tuple[list[Workload], list[str]]:
 
 
 def _usual(big: bool) -> list[str]:
-    return [w.name for w in WORKLOADS.values() if big or w.size != "big"]
+    return [w.name for w in WORKLOADS.values() if w.linear and (big or w.size != "big")]
 
 
 def describe(sessions: dict[str, Session]) -> dict[str, dict[str, Any]]:
@@ -115,7 +116,7 @@ def peaks(case: Case, options: argparse.Namespace) -> None:
     for measure in case.measures.values():
         if not measure.fitted:
             continue
-        session = Session(measure.engine, options.blas_threads, options.debug)
+        session = Session(measure.engine, options.blas_threads, options.debug, options.python)
         try:
             measure.peak = peak(session, case.workload, options.timeout)
         except (EngineFailure, EngineTimeout) as problem:
@@ -164,7 +165,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run, and write what is known after every workload."""
     options = parse(arguments)
     workloads, names = chosen(options)
-    sessions = {name: Session(name, options.blas_threads, options.debug) for name in names}
+    sessions = {name: Session(name, options.blas_threads, options.debug, options.python) for name in names}
     cases: list[Case] = []
     try:
         engines = describe(sessions)

@@ -28,8 +28,10 @@ class EngineFailure(Exception):
 class Session:
     """One engine's worker process, started when first asked and again after it was ended."""
 
-    def __init__(self, name: str, blas_threads: int = 1, show_errors: bool = False) -> None:
-        self.name = name
+    def __init__(
+        self, name: str, blas_threads: int = 1, show_errors: bool = False, python: str = sys.executable
+    ) -> None:
+        self.name, self.python = name, python
         self.environment = {**os.environ, **dict.fromkeys(_THREADS, str(blas_threads)), "MULTILEVEL_QUIET": "1"}
         self.errors = None if show_errors else subprocess.DEVNULL
         self.process: subprocess.Popen[str] | None = None
@@ -67,7 +69,7 @@ class Session:
     def _running(self) -> subprocess.Popen[str]:
         if self.process is None:
             self.process = subprocess.Popen(
-                [sys.executable, str(_WORKER), self.name],
+                [self.python, str(_WORKER), self.name],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self.errors,

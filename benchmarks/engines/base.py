@@ -17,7 +17,8 @@ from workloads import Workload
 class Outcome:
     """One fit: its time, −2 log-likelihood as lme4 states it (REML criterion or ML deviance), standard deviations.
 
-    The standard deviations are those of the random effects, in the engine's own order, and the residual one last.
+    The standard deviations are those of the random effects, in the engine's own order, and the residual one last
+    (generalized models have none).
     """
 
     seconds: float

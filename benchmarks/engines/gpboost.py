@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
-from workloads import Workload
+from workloads import PROPORTION, Workload
 
 from .base import Engine, Outcome, roots, timed
 
@@ -25,6 +25,8 @@ class Matrices:
     y: np.ndarray
     X: np.ndarray
     codes: np.ndarray
+    likelihood: str = "gaussian"
+    trials: np.ndarray | None = None
     known: dict[tuple[float, ...], float] = field(default_factory=dict)
 
     @property
@@ -49,17 +51,25 @@ class Gpboost(Engine):
         frame = workload.frame
         X = np.asarray(model_matrix(workload.fixed, frame), dtype=float)
         codes = np.column_stack([frame[g].cat.codes.to_numpy() for g in workload.groups])
-        return Matrices(frame[workload.response].to_numpy(float), X, codes)
+        if workload.linear:
+            return Matrices(frame[workload.response].to_numpy(float), X, codes)
+        if workload.trials:
+            trials = frame[workload.trials].to_numpy(float)
+            return Matrices(frame[PROPORTION].to_numpy(float), X, codes, "binomial_logit", trials)
+        return Matrices(frame[workload.response].to_numpy(float), X, codes, "bernoulli_logit")
 
     def fit(self, prepared: Matrices) -> Outcome:
         seconds, model = timed(lambda: self._call(prepared))
         variances = np.asarray(model.get_cov_pars(format_pandas=False), dtype=float).ravel()
-        return Outcome(seconds, self._deviance(model, prepared, variances), roots([*variances[1:], variances[0]]))
+        residual_last = [*variances[1:], variances[0]] if prepared.likelihood == "gaussian" else variances
+        return Outcome(seconds, self._deviance(model, prepared, variances), roots(residual_last))
 
     def _call(self, prepared: Matrices) -> Any:
         import gpboost
 
-        model = gpboost.GPModel(group_data=prepared.codes, likelihood="gaussian", **self.options)
+        model = gpboost.GPModel(
+            group_data=prepared.codes, likelihood=prepared.likelihood, weights=prepared.trials, **self.options
+        )
         model.fit(y=prepared.y, X=prepared.X)
         model.get_coef(std_err=True)
         return model
@@ -78,7 +88,9 @@ def exact_deviance(at: Matrices, variances: np.ndarray, beta: np.ndarray) -> flo
     """−2 log-likelihood of given estimates by Cholesky."""
     import gpboost
 
-    model = gpboost.GPModel(group_data=at.codes, likelihood="gaussian", matrix_inversion_method="cholesky")
+    model = gpboost.GPModel(
+        group_data=at.codes, likelihood=at.likelihood, weights=at.trials, matrix_inversion_method="cholesky"
+    )
     return 2.0 * float(model.neg_log_likelihood(cov_pars=variances, y=at.y, fixed_effects=at.X @ beta))
 
 

@@ -7,7 +7,7 @@ from .r_session import REngine
 
 class Lme4(REngine):
     package = "lme4"
-    settings = "`lmerControl(calc.derivs = FALSE)`, then `vcov`"
+    settings = '`calc.derivs = FALSE`, `optimizer = "nloptwrap"` for `glmer` too, then `vcov`'
 
 
 ENGINE = Lme4()

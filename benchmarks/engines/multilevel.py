@@ -22,12 +22,14 @@ class Multilevel(Engine):
         seconds, fit = timed(lambda: self._call(prepared))
         deviance = -2.0 * float(fit.log_likelihood)
         variances = [v for covariance in fit.estimates.covariances for v in covariance.diagonal()]
-        return Outcome(seconds, deviance, (*roots(variances), float(fit.sigma)))
+        residual = [float(fit.sigma)] if prepared.linear else []
+        return Outcome(seconds, deviance, (*roots(variances), *residual))
 
     def _call(self, workload: Workload) -> Any:
         import multilevel as ml
 
-        fit = ml.fit(workload.formula, workload.frame, estimator="reml" if workload.reml else "ml")
+        estimator = "laplace" if not workload.linear else "reml" if workload.reml else "ml"
+        fit = ml.fit(workload.formula, workload.frame, family=workload.family, estimator=estimator)
         assert fit.vcov is not None
         return fit
 

@@ -81,6 +81,6 @@ class REngine(Engine):
         return workload
 
     def fit(self, prepared: Workload) -> Outcome:
-        criterion = "REML" if prepared.reml else "ML"
+        criterion = prepared.criterion
         seconds, deviance, sds = self.session.ask("fit", self.package, criterion, prepared.formula)
         return Outcome(float(seconds), float(deviance), tuple(map(float, sds.split(","))))

@@ -1,5 +1,5 @@
 # A persistent worker: reads tab-separated requests from standard input, answers in lines that start with "@@".
-#   version PACKAGE | facts | load FOLDER ROWS | fit PACKAGE REML|ML FORMULA
+#   version PACKAGE | facts | load FOLDER ROWS | fit PACKAGE REML|ML|Laplace FORMULA
 
 answer <- function(...) { cat(paste(c("@@", ...), collapse = "\t"), "\n", sep = ""); flush(stdout()) }
 refuse <- function(e) answer_error(gsub("[\t\n]+", " ", conditionMessage(e)))
@@ -40,18 +40,37 @@ fit_glmmTMB <- function(formula, data, reml) {
   sqrt(diag(vcov(fit)$cond))
   fit
 }
+# binomial responses, logit link
+generalized_lme4 <- function(formula, data) {
+  control <- lme4::glmerControl(optimizer = "nloptwrap", calc.derivs = FALSE)
+  fit <- lme4::glmer(formula, data, family = binomial, control = control)
+  sqrt(diag(as.matrix(vcov(fit))))
+  fit
+}
+generalized_glmmTMB <- function(formula, data) {
+  fit <- glmmTMB::glmmTMB(formula, data, family = binomial)
+  sqrt(diag(vcov(fit)$cond))
+  fit
+}
 fitters <- list(lme4 = fit_lme4, glmmTMB = fit_glmmTMB)
+generalized <- list(lme4 = generalized_lme4, glmmTMB = generalized_glmmTMB)
+
+fit_once <- function(package, criterion, formula, data) {
+  if (criterion == "Laplace") return(generalized[[package]](formula, data))
+  fitters[[package]](formula, data, criterion == "REML")
+}
 
 deviance_of <- function(fit) -2 * as.numeric(logLik(fit))
 sds_of <- function(package, fit) {
   parts <- if (package == "lme4") lme4::VarCorr(fit) else glmmTMB::VarCorr(fit)$cond
-  c(unlist(lapply(parts, function(v) sqrt(diag(as.matrix(v))))), sigma(fit))
+  residual <- if (family(fit)$family == "gaussian") sigma(fit)
+  c(unlist(lapply(parts, function(v) sqrt(diag(as.matrix(v))))), residual)
 }
 
 timed_fit <- function(package, criterion, text, data) {
   formula <- as.formula(text)
   start <- as.numeric(Sys.time())
-  fit <- suppressMessages(suppressWarnings(fitters[[package]](formula, data, criterion == "REML")))
+  fit <- suppressMessages(suppressWarnings(fit_once(package, criterion, formula, data)))
   seconds <- as.numeric(Sys.time()) - start
   answer(seventeen(seconds), seventeen(deviance_of(fit)), paste(seventeen(sds_of(package, fit)), collapse = ","))
 }

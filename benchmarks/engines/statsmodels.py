@@ -19,6 +19,8 @@ class Statsmodels(Engine):
 
     def supports(self, workload: Workload) -> str:
         rows = len(workload.frame)
+        if not workload.linear:
+            return "no maximum likelihood of generalized mixed models"
         if len(workload.random) > 1 and rows > MOST_CROSSED:
             return f"several factors need dense matrices of all rows (limit set at {MOST_CROSSED})"
         return f"minutes above {MOST_ROWS} rows" if rows > MOST_ROWS else ""

@@ -126,22 +126,9 @@ class LevelsOut:
     @cached_property
     def lost(self) -> np.ndarray:
         """Groups without which the fixed columns lose rank."""
-        out = np.zeros(self.groups, dtype=bool)
-        for x in self.rows.x:
-            if not x.shape[1]:
-                continue
-            unit = x / np.linalg.norm(x, axis=0)
-            whole = unit.T @ unit
-            floor = RANK * np.linalg.eigvalsh(whole)[-1]
-            for g, rows in enumerate(self._members):
-                left = whole - unit[rows].T @ unit[rows]
-                out[g] |= bool(np.linalg.eigvalsh(left)[0] <= floor)
-        return out
-
-    @cached_property
-    def _members(self) -> list[np.ndarray]:
         order = np.argsort(self.codes, kind="stable")
-        return np.split(order, np.cumsum(np.bincount(self.codes, minlength=self.groups))[:-1])
+        ends = np.cumsum(np.bincount(self.codes, minlength=self.groups))[:-1]
+        return np.array([loses_rank(self.rows, rows) for rows in np.split(order, ends)])
 
     # --- steps ---------------------------------------------------------------------------------------------------
     @cached_property
@@ -240,6 +227,19 @@ class LevelsOut:
         out = expected_mean(self.criterion.distribution, self.rows.observations, fixed, covariance)
         out[self.lost[self.codes]] = np.nan
         return out
+
+
+def loses_rank(rows: LatentRows, s: np.ndarray) -> bool:
+    """Whether the fixed columns of any predictor lose rank without the rows s."""
+    for x in rows.x:
+        if not x.shape[1]:
+            continue
+        unit = x / np.linalg.norm(x, axis=0)
+        whole = unit.T @ unit
+        values = np.linalg.eigvalsh(whole - unit[s].T @ unit[s])
+        if values[0] <= RANK * np.linalg.eigvalsh(whole)[-1]:
+            return True
+    return False
 
 
 def _side_by_side(rows: LatentRows) -> tuple[np.ndarray, np.ndarray]:

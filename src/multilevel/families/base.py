@@ -6,8 +6,8 @@ A family states its log density once, in arithmetic that carries derivatives alo
 estimation needs follows from it. Hand-written derivatives are an option where speed counts, held equal by a test.
 
     predictors    the location first ("mu"), then the further `parameters` ("sigma", "zi"), each with its own link;
-                  of an ordinal response with K categories: mu and the thresholds Intercept[1] … Intercept[K-1], so that a
-                  row of η describes the whole distribution of y and never depends on y itself (m = K)
+                  of an ordinal response with K categories: mu and the thresholds Intercept[1] … Intercept[K-1], so
+                  that a row of η describes the whole distribution of y and never depends on y itself (m = K)
     observe       the response as it was given → Observations, refusing what is outside the support
     log_density   of observations given jets of the linear predictors
     mean, variance, simulate, cdf   what predictions, residuals and checks ask for
@@ -303,16 +303,14 @@ class Distribution:
 
 
 def impossible(value: np.ndarray, *slopes: np.ndarray) -> Derivatives:
-    """Derivatives in which rows without a density (a negative mean, say) are -inf, and flat.
+    """Derivatives in which a row without a density (a negative mean, say) is -inf, and NaN is nowhere.
 
-    A search has to step back from there; NaN would spread to other rows.
+    A search has to step back from such rows; NaN would spread to the others. Where a value is finite, a derivative
+    is NaN only where its parts overflow (|η| of hundreds), and counts as flat.
     """
-    bad = ~np.isfinite(value)
-    if bad.any():
-        value = np.where(bad, -np.inf, value)
-        slopes = tuple(
-            np.where(bad.reshape(-1, *[1] * (d.ndim - 1)) & ~np.isfinite(d), 0.0, d) for d in slopes
-        )  # fmt: skip
+    if not np.isfinite(value).all():
+        value = np.where(np.isfinite(value), value, -np.inf)
+    slopes = tuple(np.where(np.isnan(d), 0.0, d) if np.isnan(d).any() else d for d in slopes)
     return Derivatives(value, *slopes)
 
 

@@ -64,7 +64,7 @@ class Cumulative(Family):
         with np.errstate(all="ignore"):
             upper, lower = variables(ends, order)
             found = derivatives(_log_interval(obs.y, thresholds, upper, lower, links[0]), n, 2, order)
-        slopes = [_scatter(d, above, below, thresholds + 1) for d in found[1:]]
+            slopes = [_scatter(d, above, below, thresholds + 1) for d in found[1:]]
         return impossible(found[0], *slopes[:1], *(-d for d in slopes[1:]))
 
     def start(self, obs: Observations, links: tuple[str, ...]) -> np.ndarray:

@@ -1,0 +1,129 @@
+"""Sets of rows of a generalized model left out, whatever groups they share with others.
+
+    log p(y_s | y₍₋s₎) = log p(y) − log p(y₍₋s₎)
+
+Both by Laplace's approximation, the second with weights of zero for the rows left out, so that the first's errors in all
+other groups cancel. φ₍₋s₎ is one Newton step from φ̂ on the criterion without the set; there both criteria are evaluated,
+and the uncertainty of the coefficients is integrated out as in `core/levels_out.py`.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ..data.latent_rows import LatentRows
+from ..families.base import Observations
+from ..numerics.newton import _move, _stretch
+from .cavity import Cavity
+from .cubature import expected_mean
+from .curvature import Curvature
+from .laplace import Laplace, LaplaceState
+from .levels_out import FARTHEST, GroupsWithout, _log_det, _one_step, loses_rank
+from .row_terms import RowTerms
+
+
+def with_observations(criterion: Laplace, observations: Observations) -> Laplace:
+    """The criterion of another response (or other weights) of the same rows, in the same workspace."""
+    out = copy.copy(criterion)
+    out.rows = replace(criterion.rows, observations=observations)
+    out.latent = copy.copy(criterion.latent)
+    out.latent.rows = out.rows
+    out.terms = RowTerms(criterion.distribution, observations, out.rows.start)
+    out.current, out._tangent = None, None
+    return out
+
+
+class SetsOut:
+    """Sets of rows, one after the other.
+
+    Parameters
+    ----------
+    curvature : of the fit's criterion at its optimum
+    rows : the rows, neither merged nor sorted
+    sets : the rows of each set
+    """
+
+    def __init__(self, curvature: Curvature, rows: LatentRows, sets: Sequence[np.ndarray]) -> None:
+        self.curvature, self.rows, self.sets = curvature, rows, sets
+        fitted = curvature.criterion
+        self.phi, self.n_theta = curvature.state.theta, fitted.n_theta
+        self.whole = Laplace(rows, fitted.distribution, fitted.scales)
+        obs = rows.observations
+        self.weights = np.ones(rows.n) if obs.weights is None else obs.weights
+        self.base = self._at(self.whole, self.phi)
+        self.information = self._information(self.whole, self.base)
+
+    def groups_out(self) -> GroupsWithout:
+        """Every set left out alone."""
+        n_sets, n = len(self.sets), self.rows.n
+        density, log_det = np.full(n_sets, np.nan), np.full(n_sets, np.nan)
+        shift = np.full((n_sets, self.curvature.n_psi), np.nan)
+        mean: np.ndarray | None = None
+        with np.errstate(all="ignore"):
+            for j, rows in enumerate(self.sets):
+                if loses_rank(self.rows, rows):
+                    continue
+                density[j], log_det[j], shift[j], own = self._one(rows)
+                if mean is None:
+                    mean = np.full((n, *own.shape[1:]), np.nan)
+                mean[rows] = own
+        return GroupsWithout(density, np.full(n, np.nan) if mean is None else mean, shift, log_det)
+
+    def _one(self, rows: np.ndarray) -> tuple[float, float, np.ndarray, np.ndarray]:
+        """Density, log |S|/|S₋|, step and expected responses of one set."""
+        weights = self.weights.copy()
+        weights[rows] = 0.0
+        less = with_observations(self.whole, replace(self.rows.observations, weights=weights))
+        state = self._at(less, self.phi)
+        nothing = np.full(self.curvature.n_psi, np.nan)
+        if state.mode is None:
+            return np.nan, np.nan, nothing, self._missing(rows)
+        information = self._information(less, state)
+        step = self._step(less, state, information)
+        moved = _move(self.curvature.objective, self.phi, self.curvature.free, step)
+        without = self._at(less, moved)
+        if without.mode is None:
+            return np.nan, np.nan, step, self._missing(rows)
+        mean = self._mean(less, without, rows)
+        with_all = self._at(self.whole, moved)
+        score = -0.5 * self.whole.slope(with_all, information=False).gradient[self.n_theta :]
+        log_det = _log_det(self.information) - _log_det(information)
+        gain = 0.5 * float(score @ np.linalg.lstsq(self.information, score, rcond=None)[0]) if len(score) else 0.0
+        return 0.5 * (without.value - with_all.value) + gain - 0.5 * log_det, log_det, step, mean
+
+    def _at(self, criterion: Laplace, phi: np.ndarray) -> LaplaceState:
+        """A state, factored in the workspace that all share."""
+        self.whole.current = criterion.current = None
+        criterion.latent.factored = False
+        return criterion.evaluate(phi)
+
+    def _information(self, criterion: Laplace, state: LaplaceState) -> np.ndarray:
+        """S of the coefficients given the variances."""
+        hessian = criterion.slope(state).hessian
+        return np.asarray(0.5 * hessian[self.n_theta :, self.n_theta :])
+
+    def _step(self, less: Laplace, state: LaplaceState, information: np.ndarray) -> np.ndarray:
+        """ψ₍₋s₎ − ψ̂."""
+        c = self.curvature
+        stretch = _stretch(c.objective, self.phi)[c.free]
+        gradient = less.slope(state, information=False).gradient[c.free] * stretch
+        removed = np.zeros_like(c.hessian)
+        removed[np.ix_(c.coefficients, c.coefficients)] = 2.0 * (self.information - information)
+        step = _one_step(c.hessian, removed, -gradient)
+        variances = np.setdiff1d(np.arange(c.n_psi), c.coefficients)
+        return step / max(1.0, float(np.abs(step[variances]).max(initial=0.0)) / FARTHEST)
+
+    def _mean(self, less: Laplace, state: LaplaceState, rows: np.ndarray) -> np.ndarray:
+        """E y of the set's rows given all others: without weight, a row is in its own cavity."""
+        cavity = Cavity(less, state)
+        covariance = cavity.covariance[rows]
+        obs = self.rows.observations.take(rows)
+        return expected_mean(less.distribution, obs, cavity.eta[rows], covariance)
+
+    def _missing(self, rows: np.ndarray) -> np.ndarray:
+        shape = self.whole.distribution.mean(self.rows.observations.take(rows), self.rows.start[rows]).shape
+        return np.full(shape, np.nan)
