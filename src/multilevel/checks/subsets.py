@@ -43,6 +43,8 @@ def without(model: Model, rows: np.ndarray) -> Model:
         weights=part(design.weights),
         known_se=part(design.known_se),
         kept=keep if design.kept is None else design.kept[keep],
+        offsets=tuple(map(part, design.offsets)),
+        observations=None if design.observations is None else design.observations.take(keep),
     )
     return model.with_design(smaller)
 

@@ -154,9 +154,11 @@ class LevelsOut:
         whole = 0.5 * self.curvature.hessian[np.ix_(place, place)]
         return whole, whole - self._own
 
-    def groups_out(self) -> GroupsWithout:
-        """Every group left out alone."""
-        moved = np.array([self._moved(step) for step in self.steps])
+    def groups_out(self, phi: np.ndarray | None = None) -> GroupsWithout:
+        """Every group left out alone; at one φ a group (J, φ) where these were estimated, NaN where they were not."""
+        moved = np.array([self._moved(step) for step in self.steps]) if phi is None else phi
+        failed = self.lost | np.isnan(moved).any(axis=1)
+        moved = np.where(failed[:, None], self.phi, moved)
         lam = self._own_lam(moved)
         panels = self._panels(lam)
         fixed = self._fixed(moved[:, self.n_theta :])
@@ -164,14 +166,16 @@ class LevelsOut:
         value = panels.log_integrals(fixed, u, at)
         score = self._scores(panels, fixed, u)
         whole, rest = self._information
-        kept = ~self.lost
+        kept = ~failed
         correction, log_det = np.full(self.groups, np.nan), np.full(self.groups, np.nan)
         own = self._coefficient_information(panels, at)
         for g in np.flatnonzero(kept):
             log_det[g] = _log_det(rest[g] + own[g]) - _log_det(rest[g])
             correction[g] = 0.5 * score[g] @ np.linalg.lstsq(rest[g] + own[g], score[g], rcond=None)[0] - 0.5 * log_det[g]
         shift = np.where(kept[:, None], self.steps, np.nan)
-        return GroupsWithout(np.where(kept, value + correction, np.nan), self._mean(panels, fixed), shift, log_det)
+        mean = self._mean(panels, fixed)
+        mean[failed[self.codes]] = np.nan
+        return GroupsWithout(np.where(kept, value + correction, np.nan), mean, shift, log_det)
 
     def _moved(self, step: np.ndarray) -> np.ndarray:
         c = self.curvature
@@ -224,9 +228,7 @@ class LevelsOut:
         for g in np.flatnonzero(~self.lost):
             inverse[g] = np.linalg.pinv(rest[g], hermitian=True)
         covariance += np.einsum("ndp,npq,neq->nde", x, inverse[self.codes], x)
-        out = expected_mean(self.criterion.distribution, self.rows.observations, fixed, covariance)
-        out[self.lost[self.codes]] = np.nan
-        return out
+        return expected_mean(self.criterion.distribution, self.rows.observations, fixed, covariance)
 
 
 def loses_rank(rows: LatentRows, s: np.ndarray) -> bool:

@@ -57,43 +57,47 @@ class SetsOut:
         self.base = self._at(self.whole, self.phi)
         self.information = self._information(self.whole, self.base)
 
-    def groups_out(self) -> GroupsWithout:
-        """Every set left out alone."""
+    def groups_out(self, phi: np.ndarray | None = None) -> GroupsWithout:
+        """Every set left out alone; at one φ a set (J, φ) where these were estimated, NaN where they were not."""
         n_sets, n = len(self.sets), self.rows.n
         density, log_det = np.full(n_sets, np.nan), np.full(n_sets, np.nan)
         shift = np.full((n_sets, self.curvature.n_psi), np.nan)
         mean: np.ndarray | None = None
         with np.errstate(all="ignore"):
             for j, rows in enumerate(self.sets):
-                if loses_rank(self.rows, rows):
+                if loses_rank(self.rows, rows) or (phi is not None and np.isnan(phi[j]).any()):
                     continue
-                density[j], log_det[j], shift[j], own = self._one(rows)
+                less = self._without(rows)
+                if phi is None:
+                    shift[j] = self._step(less)
+                at = _move(self.curvature.objective, self.phi, self.curvature.free, shift[j]) if phi is None else phi[j]
+                density[j], log_det[j], own = self._density(less, at, rows)
                 if mean is None:
                     mean = np.full((n, *own.shape[1:]), np.nan)
                 mean[rows] = own
         return GroupsWithout(density, np.full(n, np.nan) if mean is None else mean, shift, log_det)
 
-    def _one(self, rows: np.ndarray) -> tuple[float, float, np.ndarray, np.ndarray]:
-        """Density, log |S|/|S₋|, step and expected responses of one set."""
+    def _without(self, rows: np.ndarray) -> Laplace:
         weights = self.weights.copy()
         weights[rows] = 0.0
-        less = with_observations(self.whole, replace(self.rows.observations, weights=weights))
-        state = self._at(less, self.phi)
-        nothing = np.full(self.curvature.n_psi, np.nan)
-        if state.mode is None:
-            return np.nan, np.nan, nothing, self._missing(rows)
-        information = self._information(less, state)
-        step = self._step(less, state, information)
-        moved = _move(self.curvature.objective, self.phi, self.curvature.free, step)
-        without = self._at(less, moved)
+        return with_observations(self.whole, replace(self.rows.observations, weights=weights))
+
+    def _density(self, less: Laplace, phi: np.ndarray, rows: np.ndarray) -> tuple[float, float, np.ndarray]:
+        """Density, log |S|/|S₋| and expected responses of one set at φ₍₋s₎."""
+        without = self._at(less, phi)
         if without.mode is None:
-            return np.nan, np.nan, step, self._missing(rows)
+            return np.nan, np.nan, self._missing(rows)
+        rest = self._information(less, without)
         mean = self._mean(less, without, rows)
-        with_all = self._at(self.whole, moved)
-        score = -0.5 * self.whole.slope(with_all, information=False).gradient[self.n_theta :]
-        log_det = _log_det(self.information) - _log_det(information)
-        gain = 0.5 * float(score @ np.linalg.lstsq(self.information, score, rcond=None)[0]) if len(score) else 0.0
-        return 0.5 * (without.value - with_all.value) + gain - 0.5 * log_det, log_det, step, mean
+        with_all = self._at(self.whole, phi)
+        if with_all.mode is None:
+            return -np.inf, np.nan, mean
+        slope = self.whole.slope(with_all)
+        score = -0.5 * slope.gradient[self.n_theta :]
+        every = 0.5 * slope.hessian[self.n_theta :, self.n_theta :]
+        log_det = _log_det(every) - _log_det(rest)
+        gain = 0.5 * float(score @ np.linalg.lstsq(every, score, rcond=None)[0]) if len(score) else 0.0
+        return 0.5 * (without.value - with_all.value) + gain - 0.5 * log_det, log_det, mean
 
     def _at(self, criterion: Laplace, phi: np.ndarray) -> LaplaceState:
         """A state, factored in the workspace that all share."""
@@ -106,13 +110,17 @@ class SetsOut:
         hessian = criterion.slope(state).hessian
         return np.asarray(0.5 * hessian[self.n_theta :, self.n_theta :])
 
-    def _step(self, less: Laplace, state: LaplaceState, information: np.ndarray) -> np.ndarray:
-        """ψ₍₋s₎ − ψ̂."""
+    def _step(self, less: Laplace) -> np.ndarray:
+        """ψ₍₋s₎ − ψ̂; NaN where the criterion without the set is infinite."""
         c = self.curvature
-        stretch = _stretch(c.objective, self.phi)[c.free]
-        gradient = less.slope(state, information=False).gradient[c.free] * stretch
+        state = self._at(less, self.phi)
+        if state.mode is None:
+            return np.full(c.n_psi, np.nan)
+        slope = less.slope(state)
+        rest = 0.5 * slope.hessian[self.n_theta :, self.n_theta :]
+        gradient = slope.gradient[c.free] * _stretch(c.objective, self.phi)[c.free]
         removed = np.zeros_like(c.hessian)
-        removed[np.ix_(c.coefficients, c.coefficients)] = 2.0 * (self.information - information)
+        removed[np.ix_(c.coefficients, c.coefficients)] = 2.0 * (self.information - rest)
         step = _one_step(c.hessian, removed, -gradient)
         variances = np.setdiff1d(np.arange(c.n_psi), c.coefficients)
         return step / max(1.0, float(np.abs(step[variances]).max(initial=0.0)) / FARTHEST)

@@ -302,6 +302,11 @@ class Distribution:
         return self.family.latent_variance(obs, eta, self.links)
 
 
+def single(rows: np.ndarray) -> Derivatives:
+    """Derivatives by one predictor from an array whose row k holds the k-th."""
+    return Derivatives(rows[0], *(row.reshape(-1, *[1] * k) for k, row in enumerate(rows[1:], start=1)))
+
+
 def impossible(value: np.ndarray, *slopes: np.ndarray) -> Derivatives:
     """Derivatives in which a row without a density (a negative mean, say) is -inf, and NaN is nowhere.
 

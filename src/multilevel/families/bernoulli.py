@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from ..links import forward, inverse
-from .base import Family, Given, Observations
-from .binomial import LINKS, inverse_complement, latent, log_pair, observe_single, odds_variance
+from .base import Derivatives, Family, Given, Observations
+from .binomial import LINKS, inverse_complement, latent, log_pair, logistic, observe_single, odds_variance
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,9 @@ class Bernoulli(Family):
 
     def kernel(self, links: tuple[str, ...]) -> str | None:
         return "binomial_logit" if links[0] == "logit" else None
+
+    def derivatives(self, obs: Observations, eta: np.ndarray, order: int, links: tuple[str, ...]) -> Derivatives | None:
+        return logistic(obs.y, np.ones(len(obs)), eta, order) if links[0] == "logit" else None
 
     def start(self, obs: Observations, links: tuple[str, ...]) -> np.ndarray:
         return forward(links[0], (obs.y + 0.5) / 2.0)[:, None]

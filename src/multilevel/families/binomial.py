@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import ResponseError, WeightsError, listed, printable
 from ..links import forward, inverse, link
-from .base import Family, Given, Observations
+from .base import Derivatives, Family, Given, Observations, single
 from .counts import log_choose
 from .support import numbers, observed, refuse, refuse_constant
 
@@ -47,6 +47,9 @@ class Binomial(Family):
     def kernel(self, links: tuple[str, ...]) -> str | None:
         return "binomial_logit" if links[0] == "logit" else None
 
+    def derivatives(self, obs: Observations, eta: np.ndarray, order: int, links: tuple[str, ...]) -> Derivatives | None:
+        return logistic(obs.y, trials(obs), eta, order) if links[0] == "logit" else None
+
     def start(self, obs: Observations, links: tuple[str, ...]) -> np.ndarray:
         return forward(links[0], (obs.y + 0.5) / (trials(obs) + 1.0))[:, None]
 
@@ -77,6 +80,15 @@ class Binomial(Family):
 def trials(obs: Observations) -> np.ndarray:
     """The number of trials of each row."""
     return np.ones(len(obs)) if obs.trials is None else obs.trials
+
+
+def logistic(y: np.ndarray, n: np.ndarray, eta: np.ndarray, order: int) -> Derivatives:
+    """Derivatives with the logit link, in one compiled pass."""
+    from ..numerics.rows import logit_rows
+
+    out = np.empty((order + 1, len(y)))
+    logit_rows(np.ascontiguousarray(y), np.ascontiguousarray(n), np.ascontiguousarray(eta[:, 0]), order, out)
+    return single(out)
 
 
 def log_pair(name: str, eta: Any) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..links import forward, inverse, link
-from .base import Family, Given, Observations
+from .base import Derivatives, Family, Given, Observations, single
 from .counts import draw_poisson, log_poisson, poisson_below
 from .support import counts, observed
 
@@ -37,6 +37,15 @@ class Poisson(Family):
 
     def kernel(self, links: tuple[str, ...]) -> str | None:
         return "poisson_log" if links[0] == "log" else None
+
+    def derivatives(self, obs: Observations, eta: np.ndarray, order: int, links: tuple[str, ...]) -> Derivatives | None:
+        if links[0] != "log":
+            return None
+        from ..numerics.rows import log_rows
+
+        out = np.empty((order + 1, len(obs)))
+        log_rows(np.ascontiguousarray(obs.y), np.ascontiguousarray(eta[:, 0]), order, out)
+        return single(out)
 
     def start(self, obs: Observations, links: tuple[str, ...]) -> np.ndarray:
         return forward(links[0], obs.y + 0.25)[:, None]
