@@ -68,6 +68,7 @@ def fit(
     weights: Any = None,
     offset: Any = None,
     rank: str = "drop",
+    separation: str = "warn",
     estimator: str | None = None,
     **settings: Any,
 ) -> Fit:
@@ -75,7 +76,7 @@ def fit(
 
     Parameters
     ----------
-    formula, data, family, link, weights, offset, rank :
+    formula, data, family, link, weights, offset, rank, separation :
         As for `Model`.
     estimator : str, optional
         As for `Model.fit`: ``"reml"`` unless the formula has no group term.
@@ -95,7 +96,9 @@ def fit(
     """
     from .model.model import Model
 
-    model = Model(formula, data, family=family, link=link, weights=weights, offset=offset, rank=rank)
+    model = Model(
+        formula, data, family=family, link=link, weights=weights, offset=offset, rank=rank, separation=separation
+    )
     return model.fit(estimator, **settings)
 
 

@@ -29,6 +29,7 @@
     MultilevelWarning (UserWarning)
     ├── MissingDataWarning, DtypeWarning, ResponseWarning
     ├── RankDeficiencyWarning, IdentifiabilityWarning
+    ├── SeparationWarning                infinite coefficients
     └── SingularFitWarning, ConvergenceWarning
 
 Each carries a stable `.code`, a `.hint` (the remedy) and a `.context` (the values it speaks of);
@@ -217,6 +218,12 @@ class RankDeficiencyWarning(MultilevelWarning):
 
 class IdentifiabilityWarning(MultilevelWarning):
     default_code = "W_IDENTIFIABILITY"
+
+
+class SeparationWarning(MultilevelWarning):
+    """A discrete response that predictors separate: coefficients without a finite estimate."""
+
+    default_code = "W_SEPARATION"
 
 
 class SingularFitWarning(MultilevelWarning):

@@ -3,7 +3,8 @@
 The numbers come from `glmm_fits.json` (made by `collect.py`, each with its origin). The reference fits are the best of
 several optimisers, polished by Newton steps; where two engines fitted the same model, the higher likelihood counts.
 lme4 with a link that is not the canonical one maximises another criterion (`docs/engines.md`): its fits are in
-`test_engines.py`.
+`test_engines.py`. Tolerances are what the reference fits are worth: their standard errors come from numerical
+differences, in two of them with errors that `REFERENCE_ERRORS` tells.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ from multilevel.errors import MultilevelWarning
 HERE = Path(__file__).parent
 RECORDS = json.loads((HERE / "glmm_fits.json").read_text(encoding="utf-8"))
 FITS = {fit["id"]: fit for fit in RECORDS if fit["information"] == "observed"}
+# glmmTMB's differences are good to three digits there (ours agree with those of several steps to six); clmm's errors
+# with a variance on the boundary are two per cent off those of the same model without it
+REFERENCE_ERRORS = {"gasoline_beta": ("gasoline_beta", 2e-3), "wine_clmm_crossed": ("wine_clmm_laplace", 1e-3)}
 QUADRATURE = [name for name, fit in FITS.items() if fit["nodes"] > 1]
 ALL = pytest.mark.parametrize("name", FITS)
 
@@ -74,10 +78,10 @@ def test_data_are_the_same(name: str) -> None:
 
 @pytest.mark.parametrize("name", [n for n in FITS if n not in QUADRATURE])
 def test_likelihood(name: str) -> None:
-    """Not below the best of R's by more than 1e-8 relative; above it by 1e-3 would be another model or constant."""
+    """Not below the best of R's by more than 1e-10 relative; above it by 1e-6 would be another model or constant."""
     ours, theirs = fitted(name).log_likelihood, FITS[name]["loglik"]
-    assert ours > theirs - 1e-8 * abs(theirs)
-    assert ours < theirs + 1e-3
+    assert ours > theirs - 1e-10 * abs(theirs)
+    assert ours < theirs + 1e-6
 
 
 @pytest.mark.parametrize("name", [n for n in QUADRATURE if FITS[n]["origin"].startswith("lme4")])
@@ -102,11 +106,12 @@ def test_coefficients(name: str) -> None:
         assert len(fit.coefficients) == len(rows)
     ours = np.array(list(fit.coefficients.values()))[place]
     errors = fit.std_errors[place]
+    source, tolerance = REFERENCE_ERRORS.get(name, (name, 1e-3))
     theirs = np.array([r[1] for r in rows])
-    known = np.array([r[2] is not None for r in rows])
-    reference = np.array([r[2] if r[2] is not None else np.nan for r in rows])
-    assert np.max(np.abs(ours - theirs) / np.where(known, reference, errors)) < 1e-3
-    np.testing.assert_allclose(errors[known], reference[known], rtol=1e-3)
+    reference = np.array([r[2] for r in FITS[source]["fixef"]], dtype=float)
+    known = np.isfinite(reference)
+    assert np.max(np.abs(ours - theirs) / np.where(known, reference, errors)) < 1e-4
+    np.testing.assert_allclose(errors[known], reference[known], rtol=tolerance)
 
 
 @ALL
@@ -120,7 +125,7 @@ def test_standard_deviations(name: str) -> None:
             same = [values for other, values in by_group.items() if key(other) == key(label)]
             theirs = np.sort(np.concatenate(same))
             ours = np.sort([v for t in terms(fit, label, at) for v in np.sqrt(np.diag(covariances[t]))])
-            np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-5 * max(1.0, float(theirs.max())))
+            np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5 * max(1.0, float(theirs.max())))
     for label, values in reference["cor"].items():
         if not reference["singular"]:
             (t,) = terms(fit, label)
@@ -133,7 +138,7 @@ def test_dispersions(name: str) -> None:
     ours, theirs = fitted(name).estimates.dispersion, FITS[name]["dispersion"]
     assert set(ours) == set(theirs)
     for parameter, value in theirs.items():
-        assert ours[parameter] == pytest.approx(value, rel=1e-3)
+        assert ours[parameter] == pytest.approx(value, rel=1e-5)
 
 
 @having("singular")
@@ -156,9 +161,9 @@ def test_group_effects(name: str) -> None:
                     for k, coefficient in enumerate(group.names):
                         theirs = values[r_name(coefficient.removeprefix("zi_"), values)]
                         sd = np.sqrt(fit.estimates.covariances[t][k, k])
-                        assert abs(effects[t][row, k] - theirs["mode"]) < 2e-3 * sd + 1e-6
-                        if not reference["origin"].startswith("glmmTMB") and sd > 0:
-                            assert np.sqrt(covariances[t][row, k, k]) == pytest.approx(theirs["sd"], rel=2e-3)
+                        assert abs(effects[t][row, k] - theirs["mode"]) < 2e-4 * sd + 1e-6
+                        if theirs["sd"] is not None and not reference["origin"].startswith("glmmTMB") and sd > 0:
+                            assert np.sqrt(covariances[t][row, k, k]) == pytest.approx(theirs["sd"], rel=1e-4)
                         checked += 1
     assert checked > 0
 
@@ -174,4 +179,4 @@ def test_fitted_values(name: str) -> None:
     values = fit.fitted_values
     if values.ndim == 2:  # ordinal tells the probability of the category observed
         values = values[np.arange(len(values)), fit.model.observations.y.astype(int)]
-    np.testing.assert_allclose(values[: len(head)], head, rtol=1e-3)
+    np.testing.assert_allclose(values[: len(head)], head, rtol=2e-5)

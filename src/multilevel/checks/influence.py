@@ -9,7 +9,10 @@ group given them: d₍ⱼ₎(ψ) = d(ψ) + 2 elpd_j(ψ). At the optimum its grad
 2 ∂²elpd_j/∂ψ², both by differences of the closed-form elpd of all groups at once. The unrestricted likelihood does not
 integrate β: there elpd_j is larger by ½ log(|Cov β̂₍ⱼ₎|/|Cov β̂|).
 
-References: Cook (1977), Technometrics 19; Christensen, Pearson & Johnson (1992), Technometrics 34;
+In generalized models β and ψ take one Newton step together, of the approximate likelihood without the group
+(`core/levels_out.py`, `core/sets_out.py`); rows take that of their cavities (`core/cavity.py`).
+
+References: Pregibon (1981), Annals of Statistics 9; Cook (1977), Technometrics 19; Christensen, Pearson & Johnson (1992), Technometrics 34;
 Nieuwenhuis, te Grotenhuis & Pelzer (2012), The R Journal 4.
 """
 
@@ -115,7 +118,7 @@ def influence(fit: Fit, group: str | None = None, rows: bool = False, refit: boo
     Parameters
     ----------
     fit : Fit
-        By ``reml``, ``ml``, ``moments`` or ``complete``.
+        By ``reml``, ``ml``, ``laplace``, ``agq``, ``moments`` or ``complete``.
     group : str, optional
         A grouping factor; the one with the fewest levels otherwise. Without group terms rows are left out.
     rows : bool
@@ -140,9 +143,13 @@ def influence(fit: Fit, group: str | None = None, rows: bool = False, refit: boo
     'S14'
     """
     if fit.estimator.name in ("none", "within", "james_stein"):
-        raise SettingError(f'influence needs a model of the rows, and "{fit.estimator.name}" has none',
-                           hint='Fit with "reml", "ml", "moments" or "complete".')  # fmt: skip
+        hint = 'Fit with "reml", "ml", "moments" or "complete".' if fit.model.is_linear else 'Fit with "laplace".'
+        raise SettingError(f'influence needs a model of the rows, and "{fit.estimator.name}" has none', hint=hint)
     design = fit.model.design
+    if not fit.model.is_linear:
+        from .influence_steps import influence_by_steps
+
+        return influence_by_steps(fit, None if rows or not design.groups else outermost(fit, group), refit)
     if rows or not design.groups:
         return _of_rows(fit)
     label = outermost(fit, group)

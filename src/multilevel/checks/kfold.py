@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import SettingError
-from .logo import _refitted, observations, outermost
+from .logo import _held_out, _refitted, observations, outermost
 from .score import Score, named, nothing
 
 if TYPE_CHECKING:
@@ -60,8 +60,12 @@ def kfold(model: Model, k: int = 10, by: str | None = None, seed: int = 0, estim
     if fit.estimator.name in ("none", "within"):
         reason = f'"{fit.estimator.name}" has no predictive distribution'
         return nothing("kfold", named(fit), unit, units, sizes, reason)
-    elpd, error = _refitted(fit, codes, k)
-    square = np.bincount(codes, count * error**2, k)
+    if fit.model.is_linear:
+        elpd, error = _refitted(fit, codes, k)
+        squares = error**2
+    else:
+        elpd, error, squares = _held_out(fit, codes, k, True, False)
+    square = np.bincount(codes, count * squares, k)
     lost = int(np.isnan(elpd).sum())
     reason = f"{lost} folds could not be left out: the rest does not determine the model" if lost else ""
     mean = np.bincount(codes, count * error, k) / sizes

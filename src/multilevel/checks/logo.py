@@ -1,7 +1,9 @@
-"""Leave-one-group-out: the rows of every group predicted from all other groups, in closed form.
+"""Leave-one-group-out: the rows of every group predicted from all other groups, without refits.
 
-What a model is worth for groups that it has not seen. The predictive distribution of a group's rows is their joint
-normal one: β estimated without the group, its effects drawn from their distribution.
+What a model is worth for groups that it has not seen. In linear models the predictive distribution of a group's rows is
+their joint normal one, in closed form: β estimated without the group, its effects drawn from their distribution. In
+generalized ones it is the group's integrated likelihood at parameters moved by one Newton step of the criterion without
+it (`core/levels_out.py` where groups are independent, `core/sets_out.py` where they share others).
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ def logo(fit: Fit, group: str | None = None, refit: bool = False) -> Score:
     group : str, optional
         The grouping factor whose levels are left out; the one with the fewest levels otherwise (the outermost).
     refit : bool
-        Estimate the variance components anew without each group (as many fits as groups), rather than hold them.
+        Estimate anew without each group (as many fits as groups). Otherwise linear models hold the variance
+        components, generalized ones take one Newton step.
 
     Returns
     -------
@@ -57,12 +60,15 @@ def logo(fit: Fit, group: str | None = None, refit: bool = False) -> Score:
     if fit.estimator.name in ("none", "within"):
         reason = "no pooling has no estimate for a group without data"
         return nothing("logo", named(fit), label, tuple(levels), sizes, reason)
-    if refit:
+    if not fit.model.is_linear:
+        elpd, error, squares = _held_out(fit, codes, len(levels), refit, len(fit.model.groups) == 1)
+    elif refit:
         elpd, error = _refitted(fit, codes, len(levels))
+        squares = error**2
     else:
         found = Deletion(fit).groups(design.groups[place].codes, len(levels))
-        elpd, error = found.elpd, found.error
-    square = np.bincount(codes, count * error**2, len(levels))
+        elpd, error, squares = found.elpd, found.error, found.error**2
+    square = np.bincount(codes, count * squares, len(levels))
     mean = np.bincount(codes, count * error, len(levels)) / sizes
     lost = [levels[i] for i in np.flatnonzero(np.isnan(elpd))]
     what = "the model cannot be estimated without" if refit else "a coefficient of the fixed part hangs on"
@@ -92,6 +98,17 @@ def outermost(fit: Fit, group: str | None) -> str:
         message = f'no grouping factor "{printable(group)}"'
         raise SettingError(message, hint=nearest(str(group), list(sizes)) or f"Use one of {', '.join(sizes)}.")
     return group
+
+
+def _held_out(
+    fit: Fit, codes: np.ndarray, sets: int, refit: bool, independent: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Log density of each set of rows of a generalized model, errors of the rows and their squares."""
+    from .held_out import HeldOut, errors, squares
+    from .refits import refitted_out
+
+    found = refitted_out(fit, codes, sets, independent) if refit else HeldOut(fit).groups_out(codes, sets)
+    return found.log_density, errors(fit, found.mean), squares(fit, found.mean)
 
 
 def _refitted(fit: Fit, codes: np.ndarray, levels: int) -> tuple[np.ndarray, np.ndarray]:

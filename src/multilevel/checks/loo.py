@@ -1,8 +1,12 @@
-"""Leave-one-out: every row predicted from all others, in closed form.
+"""Leave-one-out: every row predicted from all others, without refits.
 
     e_i = (y_i − ŷ_i) / (1 − h_i),    Var e_i = σ² / (w_i (1 − h_i)),    h_i = leverage, of β̂ and b̂ together
 
-Exact for Gaussian models with the variance components held; a single row hardly moves them.
+Exact for linear models with the variance components held; a single row hardly moves them. In generalized models the
+density of y_i is integrated over the cavity of its linear predictors (`core/cavity.py`), at variances moved by one Newton
+step; rows that matter much are left out by such a step of the whole criterion (`core/sets_out.py`).
+
+Reference: Vehtari, Mononen, Tolvanen, Sivula & Winther (2016), JMLR 17(103).
 """
 
 from __future__ import annotations
@@ -51,11 +55,32 @@ def loo(fit: Fit) -> Score:
         )
     if fit.estimator.name == "within":
         raise SettingError('there is no leave-one-out score for "within"', hint='Use "none", "reml" or "complete".')
-    error, elpd = _separate(fit) if fit.estimator.name == "none" else Deletion(fit).rows()
-    lost = int(np.isnan(elpd).sum())
+    elpd, error, square = _held_out(fit) if not fit.model.is_linear else _linear(fit)
+    lost, never = int(np.isnan(elpd).sum()), int(np.isneginf(elpd).sum())
     reason = f"{lost} rows alone identify a coefficient and cannot be predicted from the others" if lost else ""
+    if never:
+        reason = f"{never} rows are impossible by what the others of their group say (no pooling of groups that are all alike)"
     units = tuple(map(str, range(design.n) if design.kept is None else design.kept.tolist()))
-    return Score("loo", named(fit), "row", units, np.ones(design.n), elpd, error, error**2, reason)
+    return Score("loo", named(fit), "row", units, np.ones(design.n), elpd, error, square, reason)
+
+
+def _linear(fit: Fit) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Log density, error and its square of every row."""
+    error, elpd = _separate(fit) if fit.estimator.name == "none" else Deletion(fit).rows()
+    return elpd, error, error**2
+
+
+def _held_out(fit: Fit) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The same in a generalized model."""
+    from .held_out import HeldOut, errors, squares
+
+    if fit.estimator.name == "none":
+        from .separate import rows_out
+
+        elpd, mean = rows_out(fit)
+    else:
+        elpd, mean = HeldOut(fit).rows_predicted()
+    return elpd, errors(fit, mean), squares(fit, mean)
 
 
 def _separate(fit: Fit) -> tuple[np.ndarray, np.ndarray]:

@@ -40,7 +40,8 @@ class Score:
     error_each : (u,) array
         Prediction error of each unit's mean.
     square_each : (u,) array
-        Sum of squared prediction errors of the unit's rows.
+        Sum of squared prediction errors of the unit's rows, on the scale of the mean: of a yes or no the Brier score,
+        of categories its sum over them.
     reason : str
         Why there is no score, or not for some units; empty otherwise.
     """
@@ -64,6 +65,17 @@ class Score:
     def elpd_se(self) -> float:
         """Its standard error, from the spread over units."""
         return _sum_error(self.elpd_each)
+
+    @property
+    def deviance(self) -> float:
+        """−2 elpd."""
+        return -2.0 * self.elpd
+
+    @property
+    def brier(self) -> float:
+        """Mean squared prediction error of the rows: Brier's score where the response is a yes or no."""
+        total = float(np.sum(self.sizes))
+        return float(np.sum(self.square_each) / total) if total else float("nan")
 
     @property
     def rmse(self) -> float:

@@ -18,7 +18,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ..families.base import Derivatives
+from ..families.base import Derivatives, Distribution, Observations
 from .cubature import expected_mean, log_mean_exp, principal, rule
 from .laplace import Laplace, LaplaceState
 
@@ -69,7 +69,7 @@ class Cavity:
         """Cov(η_i) given c (n, m, m), rows net of what the effects explain (n, m, p), and the information of c."""
         criterion, latent = self.criterion, self.criterion.latent
         n, m = self.eta.shape
-        x, owner = latent.all_columns
+        x, owner = latent.rows.all_columns
         net = np.zeros((n, m, x.shape[1]))
         net[:, owner, np.arange(x.shape[1])] = x
         given = np.zeros((n, m, m))
@@ -101,46 +101,82 @@ class Cavity:
         given, net, _ = self._parts
         return np.asarray(given + np.einsum("ndp,pq,neq->nde", net, self._inverse, net))
 
+    @cached_property
+    def _out(self) -> Taken:
+        return Taken(self.distribution, self.rows.observations, self.eta, self.at, self.covariance)
+
     def rows_out(self) -> CavityRows:
         """Every row left out alone."""
-        s, w, obs = self.at.first, self._w, self.rows.observations
-        assert s is not None
-        root = principal(self.covariance)
-        left = np.eye(root.shape[1]) - np.einsum("nda,nde,neb->nab", root, w, root)
-        values = np.linalg.eigvalsh(left)
-        lost = ~(values[:, 0] > LOST)
-        left[lost] = np.eye(root.shape[1])
-        pull = np.einsum("nda,nd->na", root, s)
-        centre = -np.linalg.solve(left, pull[:, :, None])[:, :, 0]
-        density = self._density(root, left, centre)
-        spread = np.einsum("nda,nab,neb->nde", root, np.linalg.inv(left), root)
-        mean = expected_mean(self.distribution, obs, self.eta + np.einsum("nda,na->nd", root, centre), spread)
-        shift = self._shift(root, centre, spread, s)
-        leverage = np.einsum("nde,nde->n", w, self.covariance)
-        density[lost], mean[lost], shift[lost] = np.nan, np.nan, np.nan
-        return CavityRows(density, mean, leverage, shift, self._studentized(s, w))
+        out = self._out
+        leverage = np.einsum("nde,nde->n", self._w, self.covariance)
+        shift = self._shift(out.covariance)
+        shift[out.lost] = np.nan
+        return CavityRows(out.log_density, out.mean, leverage, shift, self._studentized())
 
-    def _density(self, root: np.ndarray, left: np.ndarray, centre: np.ndarray) -> np.ndarray:
+    def log_densities(self) -> np.ndarray:
+        """log p(y_i | y₍₋ᵢ₎) of every row at these variances."""
+        return self._out.log_density
+
+    def _shift(self, spread: np.ndarray) -> np.ndarray:
+        """ĉ₍₋ᵢ₎ − ĉ = −Cov(c, η_i)(I − W_iG_i)⁻¹ s_i, with (I − WG)⁻¹ = I + WK."""
+        s = self.at.first
+        assert s is not None
+        scores = s + np.einsum("nde,nef,nf->nd", self._w, spread, s)
+        return -np.einsum("pq,ndq,nd->np", self._inverse, self._parts[1], scores)
+
+    def _studentized(self) -> np.ndarray:
+        assert self.at.first is not None
+        own, g = self._w[:, 0, 0], self.covariance[:, 0, 0]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.asarray(self.at.first[:, 0] / np.sqrt(own * (1.0 - own * g)))
+
+
+class Taken:
+    """Rows taken out of normal distributions of their linear predictors: cavities, and what they predict.
+
+    In η_i = η̂_i + R t with RR' = G_i the cavity is N(centre, left⁻¹), left = I − R'W_iR.
+
+    Parameters
+    ----------
+    eta (n, m), at (order 2 there), covariance G (n, m, m)
+    """
+
+    def __init__(
+        self, distribution: Distribution, obs: Observations, eta: np.ndarray, at: Derivatives, covariance: np.ndarray
+    ) -> None:
+        assert at.first is not None and at.second is not None
+        self.distribution, self.obs, self.eta = distribution, obs, eta
+        self.root = principal(covariance)
+        axes = np.eye(self.root.shape[1])
+        self.left = axes - np.einsum("nda,nde,neb->nab", self.root, at.second, self.root)
+        self.lost = ~(np.linalg.eigvalsh(self.left)[:, 0] > LOST)
+        self.left[self.lost] = axes
+        pull = np.einsum("nda,nd->na", self.root, at.first)
+        self.centre = -np.linalg.solve(self.left, pull[:, :, None])[:, :, 0]
+
+    @cached_property
+    def covariance(self) -> np.ndarray:
+        """K_i."""
+        return np.asarray(np.einsum("nda,nab,neb->nde", self.root, np.linalg.inv(self.left), self.root))
+
+    @cached_property
+    def mean(self) -> np.ndarray:
+        """Expected responses, NaN where lost."""
+        centre = self.eta + np.einsum("nda,na->nd", self.root, self.centre)
+        out = expected_mean(self.distribution, self.obs, centre, self.covariance)
+        out[self.lost] = np.nan
+        return out
+
+    @cached_property
+    def log_density(self) -> np.ndarray:
         """log ∫ p(y_i|η̂_i + R t) N(t; centre, left⁻¹) dt, around t = 0, where the integrand has its mode."""
-        nodes, weights = rule(root.shape[1])
-        obs = self.rows.observations
-        parts = np.empty((len(nodes), len(root)))
+        nodes, weights = rule(self.root.shape[1])
+        parts = np.empty((len(nodes), len(self.root)))
         with np.errstate(all="ignore"):
             for k, t in enumerate(nodes):
-                away = t - centre
-                quadratic = np.einsum("na,nab,nb->n", away, left, away) - t @ t
-                parts[k] = self.distribution.log_density(obs, self.eta + root @ t) - 0.5 * quadratic
+                away = t - self.centre
+                quadratic = np.einsum("na,nab,nb->n", away, self.left, away) - t @ t
+                parts[k] = self.distribution.log_density(self.obs, self.eta + self.root @ t) - 0.5 * quadratic
         parts = np.where(np.isnan(parts), -np.inf, parts)
-        return np.asarray(log_mean_exp(parts, np.log(weights)) + 0.5 * np.linalg.slogdet(left)[1])
-
-    def _shift(self, root: np.ndarray, centre: np.ndarray, spread: np.ndarray, s: np.ndarray) -> np.ndarray:
-        """ĉ₍₋ᵢ₎ − ĉ = −Cov(c, η_i)(I − W_iG_i)⁻¹ s_i."""
-        _, net, _ = self._parts
-        w = self._w
-        scores = s + np.einsum("nde,nef,nf->nd", w, spread, s)  # (I − WG)⁻¹ = I + WK
-        return -np.einsum("pq,ndq,nd->np", self._inverse, net, scores)
-
-    def _studentized(self, s: np.ndarray, w: np.ndarray) -> np.ndarray:
-        own, g = w[:, 0, 0], self.covariance[:, 0, 0]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.asarray(s[:, 0] / np.sqrt(own * (1.0 - own * g)))
+        found = log_mean_exp(parts, np.log(weights)) + 0.5 * np.linalg.slogdet(self.left)[1]
+        return np.asarray(np.where(self.lost, np.nan, found))

@@ -80,7 +80,6 @@ class Curvature:
             step[i] = size
             found = [self.gradient(self.near(side * step)) for side in sides]
             out[i] = (found[0] - (found[1] if len(found) == 2 else here)) / (size * len(found))
-        self.restore()
         return 0.5 * (out + out.T)
 
     @cached_property

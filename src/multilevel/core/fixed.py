@@ -7,15 +7,14 @@ import numpy as np
 from ..data.latent_rows import LatentRows
 from ..families.base import Distribution
 from .mode import positive_part
+from .row_terms import RowTerms
 
 MOST_STEPS = 30
 
 
-def fit_fixed(
-    rows: LatentRows, distribution: Distribution, columns: tuple[np.ndarray, np.ndarray], tolerance: float = 1e-4
-) -> np.ndarray:
+def fit_fixed(rows: LatentRows, distribution: Distribution | RowTerms, tolerance: float) -> np.ndarray:
     """Coefficients of all predictors that maximise Σ ℓ_i, close enough to start from (decrement below `tolerance`)."""
-    x, owner = columns
+    x, owner = rows.all_columns
     c = np.zeros(rows.n_coefficients)
     for d, place in enumerate(rows.places):
         if place.stop > place.start:

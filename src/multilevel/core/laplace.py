@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 
@@ -60,9 +61,10 @@ class Laplace:
     scales : one Scale a term
     """
 
+    near: ClassVar[float] = 1e-2  # decrement of the coefficients that is good enough to start from
+
     def __init__(self, rows: LatentRows, distribution: Distribution, scales: Sequence[Scale]) -> None:
         self.rows, self.distribution, self.scales = rows, distribution, tuple(scales)
-        self.latent = Latent(rows)
         self.terms = RowTerms(distribution, rows.observations, rows.start)
         counts = [len(s.kinds()) for s in self.scales]
         bounds = np.concatenate([[0], np.cumsum(counts)]).astype(int)
@@ -71,8 +73,22 @@ class Laplace:
         self.n_coefficients = rows.n_coefficients
         self.evaluations = 0
         self.current: LaplaceState | None = None  # whose factorisation the workspace holds
-        self._warm = np.zeros(self.latent.q)
+        self._warm = np.zeros(sum(f.n_levels * f.k for f in rows.factors))
         self._tangent: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None  # φ, û and ∂û/∂φ there
+
+    @cached_property
+    def latent(self) -> Latent:
+        """The workspace of the group effects."""
+        return Latent(self.rows)
+
+    def by_factor(self, u: np.ndarray) -> list[np.ndarray]:
+        """A vector of effects as (levels, k) arrays, one a factor."""
+        return self.latent.elimination.by_factor(u) if self.rows.factors else []
+
+    @property
+    def seconds(self) -> float:
+        """Rough time of one factorisation with gradient."""
+        return self.latent.elimination.seconds
 
     # --- the criterion -------------------------------------------------------------------------------------------
     def factors(self, theta: np.ndarray) -> list[np.ndarray]:
@@ -125,6 +141,10 @@ class Laplace:
             return LaplaceState(theta, np.inf, (), None)
         mode = Mode(np.zeros(0), fixed, at, h, 0.0, 0)
         return LaplaceState(theta, 2.0 * h - 2.0 * self.rows.log_constant, (), mode)
+
+    def search(self, phi: np.ndarray, tolerance: float) -> tuple[np.ndarray, np.ndarray | None, int]:
+        """A faster search before the general driver's: its end, the Hessian over ψ there if it is done, iterations."""
+        return phi, None, 0
 
     def restore(self, state: LaplaceState) -> None:
         """Put the workspace back to a state."""
@@ -214,7 +234,7 @@ class Laplace:
         if len(information) == 0 or np.linalg.eigvalsh(information)[0] > 0.0:
             return information
         assert at.second is not None
-        x, owner = self.latent.all_columns
+        x, owner = self.rows.all_columns
         w = positive_part(at.second)[:, owner, owner] if len(owner) else np.zeros((len(x), 0))
         return np.asarray(np.diag(np.maximum((w * x**2).sum(axis=0), 1e-8)))
 
@@ -243,7 +263,7 @@ class Laplace:
     @cached_property
     def level_weights(self) -> np.ndarray:
         """Mean Z'WZ of a level for each covariance parameter, at the starting linear predictors."""
-        at = self.terms.derivatives(self.rows.observations, self._start_eta, 2)
+        at = self.at_start
         assert at.second is not None
         w = np.maximum(np.einsum("naa->na", at.second), 0.0)
         out = np.ones(self.n_theta)
@@ -255,21 +275,22 @@ class Laplace:
                 out[self.slices[t]] = np.einsum("jab,a->j", slopes**2, mean[a:b])
         return np.maximum(out, 1e-300)
 
-    @property
-    def _start_eta(self) -> np.ndarray:
-        return self.rows.fixed(self.start_coefficients)
+    @cached_property
+    def at_start(self) -> Derivatives:
+        """Derivatives without group effects, at the coefficients to start from."""
+        eta = self.rows.fixed(self.start_coefficients)
+        return self.terms.derivatives(self.rows.observations, eta, 2)
 
     @cached_property
     def start_coefficients(self) -> np.ndarray:
         """Coefficients without group effects: some Newton steps of the fixed part alone."""
         from .fixed import fit_fixed
 
-        return fit_fixed(self.rows, self.distribution, self.latent.all_columns)
+        return fit_fixed(self.rows, self.terms, self.near)
 
     def start(self) -> np.ndarray:
         """φ to start from: variances from the scatter of the levels' scores, E S²/I = 1 + τ² I for S = z's, I = z'Wz."""
-        eta = self._start_eta
-        at = self.terms.derivatives(self.rows.observations, eta, 2)
+        at = self.at_start
         assert at.first is not None and at.second is not None
         parts: list[np.ndarray] = [np.zeros(0)] * len(self.scales)
         for factor in self.rows.factors:

@@ -168,16 +168,9 @@ class Latent:
         out.A = self.elimination.A  # the same weighted blocks
         return out
 
-    @cached_property
-    def all_columns(self) -> tuple[np.ndarray, np.ndarray]:
-        """The columns of all predictors side by side, and whose each is."""
-        rows = self.rows
-        owner = np.concatenate([np.full(x.shape[1], d, np.int64) for d, x in enumerate(rows.x)] or [np.zeros(0, np.int64)])
-        return np.ascontiguousarray(np.concatenate(rows.x, axis=1)), owner
-
     def fixed_information(self, w: np.ndarray) -> np.ndarray:
         """X'WX over all coefficients, w (n, m, m)."""
-        x, owner = self.all_columns
+        x, owner = self.rows.all_columns
         p = x.shape[1]
         full = np.zeros((p, p))
         for d in range(self.rows.m):
@@ -189,7 +182,7 @@ class Latent:
 
     def borders(self, w: np.ndarray) -> np.ndarray:
         """Z'WX (q, p) over all coefficients."""
-        x, owner = self.all_columns
+        x, owner = self.rows.all_columns
         e = self._bordered
         border = e.pattern.border
         latent = np.ascontiguousarray(w[:, list(self.rows.latent), :])

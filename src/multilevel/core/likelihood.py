@@ -232,6 +232,8 @@ class Likelihood:
 def bend(scale: Scale, theta: np.ndarray, score: np.ndarray) -> np.ndarray:
     """2 tr(Λ̇_s' Q Λ̇_t) for one triangular scale, from the score ½ ∂d/∂Λ = Q Λ."""
     lam = scale.factor(theta)
+    if scale.k == 1:
+        return np.array([[max(2.0 * score[0, 0] / lam[0, 0], 0.0) if lam[0, 0] != 0.0 else 0.0]])
     q = score @ np.linalg.pinv(lam, rcond=1e-13)
     values, vectors = np.linalg.eigh(0.5 * (q + q.T))
     q = (vectors * np.maximum(values, 0.0)) @ vectors.T

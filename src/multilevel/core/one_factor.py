@@ -18,21 +18,22 @@ from ..scales.base import Scale
 from .laplace import Laplace, LaplaceState
 from .likelihood import Slope
 from .mode import Mode
-from .row_terms import RowTerms
+from .row_terms import kernel_of
 
 MANY = 50_000  # rows from which levels are shared between threads
 
 
 def laplace(rows: LatentRows, distribution: Distribution, scales: Sequence[Scale]) -> Laplace:
     """The criterion in its fastest form."""
-    one = len(rows.factors) == 1 and rows.m == 1
-    if one and RowTerms(distribution, rows.observations, rows.start).compiled:
+    if len(rows.factors) == 1 and rows.m == 1 and kernel_of(distribution, rows.observations) is not None:
         return OneFactorLaplace(rows, distribution, scales)
     return Laplace(rows, distribution, scales)
 
 
 class OneFactorLaplace(Laplace):
     """The same criterion by compiled kernels."""
+
+    near = 1.0
 
     def __init__(self, rows: LatentRows, distribution: Distribution, scales: Sequence[Scale]) -> None:
         from ..numerics import one_factor
@@ -49,6 +50,13 @@ class OneFactorLaplace(Laplace):
         self.constant = float(self.terms.constants.sum())
         self._factored_at: LaplaceState | None = None
         self._held: tuple[LaplaceState, tuple[np.ndarray, ...]] | None = None
+
+    def by_factor(self, u: np.ndarray) -> list[np.ndarray]:
+        return [u.reshape(len(self.level_start) - 1, -1)]
+
+    @property
+    def seconds(self) -> float:
+        return 1e-7 * self.rows.n
 
     # --- the criterion -------------------------------------------------------------------------------------------
     def _evaluate(self, theta: np.ndarray, warm: np.ndarray) -> LaplaceState:
@@ -67,13 +75,13 @@ class OneFactorLaplace(Laplace):
             return bool(
                 self.kernels.level_modes(
                     self.code, self.level_start, self.y, self.size, fixed, self.z, lam[0], u, eta, loglik, s, w, third,
-                    gram, root, out, begin, end,
+                    gram, root, out, self.kernels.TOLERANCE, begin, end,
                 )
             )  # fmt: skip
 
         if not all(self._shared(work)):
             return LaplaceState(theta, np.inf, tuple(lam), None)
-        h, log_det = (float(v) for v in np.sum(parts, axis=0))
+        h, log_det = (float(v) for v in (parts[0] if len(parts) == 1 else parts[0] + parts[1]))
         value = 2.0 * h + log_det - 2.0 * (self.constant + rows.log_constant)
         if not np.isfinite(value):
             return LaplaceState(theta, np.inf, tuple(lam), None)
@@ -83,6 +91,30 @@ class OneFactorLaplace(Laplace):
         state = LaplaceState(theta, value, tuple(lam), mode)
         self._held = state, (third, gram, root)
         return state
+
+    def search(self, phi: np.ndarray, tolerance: float) -> tuple[np.ndarray, np.ndarray | None, int]:
+        """A compiled search where there is one coefficient a level.
+
+        The Hessian is None where the search gave up (near a zero variance, say): the general driver goes on from there.
+        """
+        factor = self.rows.factors[0]
+        simple = factor.k == 1 and len(self.scales) == 1 and self.rows.n < MANY and abs(phi[0]) > 0.0
+        if not simple or self.n_coefficients == 0:
+            return phi, None, 0
+        from ..numerics.one_effect import search
+
+        end, counts = phi.copy(), np.zeros(2)
+        end[0] = abs(end[0])
+        u = np.zeros((factor.n_levels, 1))
+        hessian = np.empty((len(phi), len(phi)))
+        offset = np.ascontiguousarray(self.rows.offsets[:, 0])
+        done = search(
+            self.code, self.level_start, self.y, self.size, offset, self.z, self.x, float(self.level_weights[0]),
+            tolerance, end, u, hessian, counts,
+        )  # fmt: skip
+        self.evaluations += int(counts[0])
+        self._warm = u.ravel()
+        return end, hessian if done else None, int(counts[1])
 
     def _shared(self, work: Callable[[int, int], bool]) -> list[bool]:
         """The work over all levels, in two threads when it is large."""
@@ -131,7 +163,9 @@ class OneFactorLaplace(Laplace):
             return True
 
         self._shared(work)
-        by_c, score, of_theta, of_fixed = (np.sum([part[i] for part in parts], axis=0) for i in range(4))
+        by_c, score, of_theta, of_fixed = (
+            parts[0] if len(parts) == 1 else tuple(a + b for a, b in zip(*parts, strict=True))
+        )
         scores = [np.zeros(0)] * len(self.scales)
         for t, a, b in factor.terms:
             scores[t] = score[a:b, a:b]

@@ -7,6 +7,12 @@ import numpy as np
 from ..families.base import Derivatives, Distribution, Observations
 
 
+def kernel_of(distribution: Distribution, obs: Observations) -> str | None:
+    """The compiled row terms that serve these observations."""
+    simple = obs.precision is None and obs.censored is None and obs.bounds is None
+    return distribution.family.kernel(distribution.links) if simple else None
+
+
 class RowTerms:
     """Answers `derivatives` as a `Distribution` does, for the rows it was made for.
 
@@ -16,10 +22,9 @@ class RowTerms:
 
     def __init__(self, distribution: Distribution, obs: Observations, start: np.ndarray) -> None:
         self.distribution, self.obs = distribution, obs
-        name = distribution.family.kernel(distribution.links)
-        simple = obs.precision is None and obs.censored is None and obs.bounds is None
+        name = kernel_of(distribution, obs)
         self.code = -1
-        if name is None or not simple or start.shape[1] != 1:
+        if name is None or start.shape[1] != 1:
             return
         from ..numerics import one_factor
 

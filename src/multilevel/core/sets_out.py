@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 
@@ -61,21 +62,32 @@ class SetsOut:
         """Every set left out alone; at one φ a set (J, φ) where these were estimated, NaN where they were not."""
         n_sets, n = len(self.sets), self.rows.n
         density, log_det = np.full(n_sets, np.nan), np.full(n_sets, np.nan)
-        shift = np.full((n_sets, self.curvature.n_psi), np.nan)
+        shift = np.full((n_sets, self.curvature.n_psi), np.nan) if phi is not None else self.steps
         mean: np.ndarray | None = None
         with np.errstate(all="ignore"):
             for j, rows in enumerate(self.sets):
-                if loses_rank(self.rows, rows) or (phi is not None and np.isnan(phi[j]).any()):
+                at = self._moved(shift[j]) if phi is None else phi[j]
+                if np.isnan(at).any() or loses_rank(self.rows, rows):
                     continue
-                less = self._without(rows)
-                if phi is None:
-                    shift[j] = self._step(less)
-                at = _move(self.curvature.objective, self.phi, self.curvature.free, shift[j]) if phi is None else phi[j]
-                density[j], log_det[j], own = self._density(less, at, rows)
+                density[j], log_det[j], own = self._density(self._without(rows), at, rows)
                 if mean is None:
                     mean = np.full((n, *own.shape[1:]), np.nan)
                 mean[rows] = own
         return GroupsWithout(density, np.full(n, np.nan) if mean is None else mean, shift, log_det)
+
+    @cached_property
+    def steps(self) -> np.ndarray:
+        """ψ₍₋s₎ − ψ̂ of every set, (J, ψ); NaN where a coefficient hangs on it."""
+        out = np.full((len(self.sets), self.curvature.n_psi), np.nan)
+        with np.errstate(all="ignore"):
+            for j, rows in enumerate(self.sets):
+                if not loses_rank(self.rows, rows):
+                    out[j] = self._step(self._without(rows))
+        return out
+
+    def _moved(self, step: np.ndarray) -> np.ndarray:
+        c = self.curvature
+        return np.full_like(self.phi, np.nan) if np.isnan(step).any() else _move(c.objective, self.phi, c.free, step)
 
     def _without(self, rows: np.ndarray) -> Laplace:
         weights = self.weights.copy()

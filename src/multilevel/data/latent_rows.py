@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -84,6 +85,12 @@ class LatentRows:
     @property
     def n_coefficients(self) -> int:
         return self.to_beta.shape[1]
+
+    @cached_property
+    def all_columns(self) -> tuple[np.ndarray, np.ndarray]:
+        """The columns of all predictors side by side, and whose each is."""
+        owner = [np.full(x.shape[1], d, np.int64) for d, x in enumerate(self.x)]
+        return np.ascontiguousarray(np.concatenate(self.x, axis=1)), np.concatenate(owner)
 
     def fixed(self, c: np.ndarray) -> np.ndarray:
         """η without group effects, (n, m)."""

@@ -14,10 +14,12 @@ from ..errors import ConvergenceError, SettingError
 from ..fit.estimates import Estimates
 from ..fit.generalized import GeneralizedCertainty
 from ..model.model import Model
-from ..numerics.newton import Progress, minimise
+from ..numerics.newton import CONVERGED, Progress, minimise, scaled_gradient
+from .limits import in_the_limit
 from .maximise import Start, _nearly_singular
 
 TOLERANCE = 1e-14  # Newton decrement of the search; one step with the exact Hessian follows
+SEARCHED = 60  # iterations that a compiled search may take
 COARSE, DEAR = 1e-7, 0.05  # the same where a factorisation takes longer than so many seconds
 
 
@@ -43,12 +45,20 @@ def maximise_approximation(
     if start is not None:
         phi[: criterion.n_theta] = internal_theta(model, criterion, start)
     objective = LaplaceObjective(criterion)
-    tolerance = COARSE if criterion.latent.elimination.seconds > DEAR else TOLERANCE
-    with ticker(method) as tick:
-        state, progress = minimise(objective, phi, maxiter, tick, polish=False, tolerance=tolerance)
+    tolerance = COARSE if criterion.seconds > DEAR else TOLERANCE
+    phi, hessian, steps = criterion.search(phi, tolerance) if maxiter >= SEARCHED else (phi, None, 0)
+    if hessian is not None:
+        state, progress = criterion.evaluate(phi), Progress(iterations=steps, converged=True)
+    else:
+        with ticker(method) as tick:
+            state, progress = minimise(objective, phi, maxiter, tick, polish=False, tolerance=tolerance)
     if state.mode is None:
         raise _nowhere(model)
     curvature = Curvature(criterion, state, progress.zeros, objective)
+    if hessian is not None:
+        curvature.__dict__["hessian"] = hessian
+        progress.scaled_gradient = scaled_gradient(curvature.here, hessian)
+        progress.converged = progress.scaled_gradient < CONVERGED
     if progress.converged and not curvature.definite:  # a saddle: the plain driver leaves it
         state, again = minimise(LaplaceObjective(criterion), state.theta, maxiter)
         progress = replace(again, iterations=progress.iterations + again.iterations)
@@ -84,7 +94,7 @@ def read_off(model: Model, curvature: Curvature, progress: Progress, method: str
     c = state.theta[criterion.n_theta :]
     beta = rows.to_beta @ c
     beta[[j for j, _ in rows.dropped]] = np.nan
-    u = criterion.latent.elimination.by_factor(state.mode.u) if rows.factors else []
+    u = criterion.by_factor(state.mode.u)
     covariances: list[np.ndarray] = [np.zeros(0)] * len(model.scales)
     effects: list[np.ndarray] = [np.zeros(0)] * len(model.scales)
     sds: list[np.ndarray] = [np.zeros(0)] * len(model.scales)
@@ -124,17 +134,24 @@ def without_groups(model: Model) -> Estimates:
     """Complete pooling: the generalized linear model of the fixed part, with all group effects zero."""
     alone = model.with_design(replace(model.design, groups=()))
     with np.errstate(all="ignore"):
-        criterion = Laplace(alone.rows, alone.distribution, ())
-        found = maximise_approximation(alone, criterion, "maximum likelihood", 200, None)
+        found = in_the_limit(alone, _no_groups, _regression)
     sizes = tuple((len(g.levels), len(g.names)) for g in model.design.groups)
     assert isinstance(found.certainty, GeneralizedCertainty)
     return replace(
         found,
         effects=tuple(np.zeros(size) for size in sizes),
         covariances=tuple(np.zeros((k, k)) for _, k in sizes),
-        certainty=GeneralizedCertainty(criterion, found.certainty.state, set(), sizes),
+        certainty=GeneralizedCertainty(found.certainty.criterion, found.certainty.state, set(), sizes),
         notes={**found.notes, "phi": None, "sds": [np.zeros(k).tolist() for _, k in sizes]},
     )
+
+
+def _no_groups(model: Model) -> Laplace:
+    return Laplace(model.rows, model.distribution, ())
+
+
+def _regression(model: Model, criterion: Laplace) -> Estimates:
+    return maximise_approximation(model, criterion, "maximum likelihood", 200, None)
 
 
 def natural(criterion: Laplace, c: np.ndarray) -> dict[str, float]:

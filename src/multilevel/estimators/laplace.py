@@ -24,6 +24,7 @@ from ..fit.estimates import Estimates
 from ..model.model import Model
 from .approximate import maximise_approximation
 from .base import Estimator
+from .limits import in_the_limit
 from .maximise import Start
 
 
@@ -37,7 +38,10 @@ class Laplace(Estimator):
 
     def estimate(self, model: Model) -> Estimates:
         with np.errstate(all="ignore"):
-            return maximise_approximation(model, self.criterion(model), "Laplace", self.maxiter, self.start)
+            return in_the_limit(model, self.criterion, self._maximise)
+
+    def _maximise(self, model: Model, criterion: Criterion) -> Estimates:
+        return maximise_approximation(model, criterion, "Laplace", self.maxiter, self.start)
 
     def criterion(self, model: Model) -> Criterion:
         """The approximate deviance of a model."""

@@ -26,6 +26,8 @@ import numpy as np
 
 from ..errors import SettingError, nearest, printable
 
+PROBABILITY = ("logit", "probit", "cloglog", "cauchit")  # links of means between 0 and 1
+
 
 @dataclass(frozen=True)
 class Further:
@@ -228,6 +230,12 @@ class Family(ABC):
             if links[0] == "log":
                 return np.asarray(np.log1p(spread / self.mean(obs, eta, links) ** 2))
             return np.asarray(spread / link(links[0]).slope(eta[:, 0]) ** 2)
+
+    def mean_scale(self, links: tuple[str, ...]) -> str:
+        """The link on whose scale the mean has no bounds: intervals of means are made there."""
+        if self.links[0] in PROBABILITY:
+            return links[0] if links[0] in PROBABILITY else "logit"
+        return "log" if "log" in (self.links[0], links[0]) else "identity"
 
     def natural(self, parameter: str, eta: float, link: str) -> dict[str, float]:
         """Dispersion parameters for the tables, from the value on the link's scale: {name: value}."""

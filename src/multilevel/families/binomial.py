@@ -15,7 +15,7 @@ from ..errors import ResponseError, WeightsError, listed, printable
 from ..links import forward, inverse, link
 from .base import Derivatives, Family, Given, Observations, single
 from .counts import log_choose
-from .support import numbers, observed, refuse, refuse_constant
+from .support import numbers, observed, plain, refuse, refuse_constant
 
 LINKS = ("logit", "probit", "cloglog", "cauchit", "log", "identity")
 HOW = "Write cbind(k, n - k), or k | trials(n), or k / n with weights=n."
@@ -87,7 +87,7 @@ def logistic(y: np.ndarray, n: np.ndarray, eta: np.ndarray, order: int) -> Deriv
     from ..numerics.rows import logit_rows
 
     out = np.empty((order + 1, len(y)))
-    logit_rows(np.ascontiguousarray(y), np.ascontiguousarray(n), np.ascontiguousarray(eta[:, 0]), order, out)
+    logit_rows(plain(y), plain(n), plain(eta[:, 0]), order, out)
     return single(out)
 
 

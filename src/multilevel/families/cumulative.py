@@ -144,7 +144,7 @@ def _scatter(d: np.ndarray, above: np.ndarray, below: np.ndarray, m: int) -> np.
     rows = np.arange(n)
     places = ((1 + above, 0), (1 + below, 0))
     for index in product((0, 1), repeat=degree):
-        part = d[(slice(None), *index)]
+        part = np.moveaxis(d, 0, -1)[index]
         for signs in product((0, 1), repeat=degree):  # 0 its threshold, 1 the location
             where_to = tuple(places[end][sign] for end, sign in zip(index, signs, strict=True))
             out[(rows, *where_to)] += part * (-1.0) ** sum(signs)

@@ -67,6 +67,9 @@ class Lognormal(Family):
         at = None if y is None else _log(y)
         return normal_cdf(logarithm(obs), eta[:, 0], deviation(obs, eta), at)
 
+    def mean_scale(self, links: tuple[str, ...]) -> str:
+        return "log"
+
     def latent_variance(self, obs: Observations, eta: np.ndarray, links: tuple[str, ...]) -> np.ndarray:
         return deviation(obs, eta) ** 2
 

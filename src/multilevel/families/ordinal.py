@@ -62,7 +62,8 @@ def _numeric(given: Given) -> tuple[np.ndarray, tuple[str, ...], tuple[str, ...]
     values, codes = np.unique(np.asarray(given.values, dtype=float), return_inverse=True)
     levels = tuple(f"{v:.12g}" for v in values)
     whole = bool(np.all(values == np.floor(values))) and len(values) > 1
-    between = np.setdiff1d(np.arange(values[0], values[-1]), values) if whole and values[-1] - values[0] < MOST else []
+    near = whole and values[-1] - values[0] < MOST
+    between = np.setdiff1d(np.arange(values[0], values[-1]), values) if near else np.zeros(0)
     # scores such as 10, 20, 30 have no gap; 1, 2, 4 have one
     empty = tuple(f"{v:.12g}" for v in between) if len(between) < len(values) - 1 else ()
     return codes.astype(float), levels, empty

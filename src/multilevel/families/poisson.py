@@ -14,7 +14,7 @@ import numpy as np
 from ..links import forward, inverse, link
 from .base import Derivatives, Family, Given, Observations, single
 from .counts import draw_poisson, log_poisson, poisson_below
-from .support import counts, observed
+from .support import counts, observed, plain
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Poisson(Family):
         from ..numerics.rows import log_rows
 
         out = np.empty((order + 1, len(obs)))
-        log_rows(np.ascontiguousarray(obs.y), np.ascontiguousarray(eta[:, 0]), order, out)
+        log_rows(plain(obs.y), plain(eta[:, 0]), order, out)
         return single(out)
 
     def start(self, obs: Observations, links: tuple[str, ...]) -> np.ndarray:

@@ -14,6 +14,11 @@ WORDS = {"text": "str"}
 CENSORING = {"left": -1, "none": 0, "right": 1, "interval": 2}
 
 
+def plain(values: np.ndarray) -> np.ndarray:
+    """Contiguous and writable, as compiled kernels take them: columns of data frames can be read-only."""
+    return np.require(values, float, ["C", "W"])
+
+
 def numbers(given: Given) -> np.ndarray:
     """The response as numbers.
 

@@ -106,7 +106,7 @@ class Answers:
 
     def simulate(self: Any, draws: int = 1, **settings: Any) -> np.ndarray:
         """Responses simulated from the fitted model, (draws, n): ``simulate(100, seed=1, target="new_group")``."""
-        from ..predictions.targets import simulate
+        from ..predictions.simulation import simulate
 
         return simulate(self, draws, **settings)
 

@@ -9,9 +9,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from .sensitivity import Sensitivity
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,26 @@ class Certainty(ABC):
     def constants(self, level: float) -> Mapping[str, tuple[float, float, float, float]]:
         """Constants of the family on their natural scale: name → (estimate, standard error, lower, upper)."""
         return {}
+
+    @property
+    def sensitivity(self) -> Sensitivity | None:
+        """How the estimates move with the parameters, of generalized models; None where that is not known."""
+        return None
+
+    def effect_variance(self, rows: Combination) -> np.ndarray:
+        """Var(z'(b − b̂)) given all parameters; x is not looked at, and new levels add z'Σz.
+
+        Raises
+        ------
+        SettingError
+            Where the estimator has no conditional distribution of b.
+        """
+        from ..errors import SettingError
+
+        raise SettingError(
+            "this estimator has no conditional distribution of group effects",
+            hint='Fit with "laplace", "reml" or "ml".',
+        )
 
     @abstractmethod
     def draw(self, n: int, rng: np.random.Generator) -> Mapping[str, Any]:

@@ -20,6 +20,7 @@ from ..core.curvature import Curvature
 from ..core.laplace import Laplace, LaplaceState
 from .estimates import Certainty, Combination, Spread, correlation_pairs
 from .mixed import BLOCK, _diagonal_blocks, _log_wald, _root
+from .sensitivity import Sensitivity, sensitivity
 
 LARGEST_STEP = 5.0  # of a draw of a working parameter, in its units: a flat direction is no licence to overflow
 
@@ -87,6 +88,11 @@ class GeneralizedCertainty(Certainty):
             out.append(np.einsum("ij,ljk,mk->lim", lam, blocks[f][:, a:b, a:b], lam))
         return tuple(out)
 
+    @cached_property
+    def sensitivity(self) -> Sensitivity:
+        """Slopes of all estimates by the working parameters."""
+        return sensitivity(self)
+
     # --- combinations --------------------------------------------------------------------------------------------
     def _terms(self, rows: Combination) -> list[tuple[np.ndarray, np.ndarray]]:
         """Codes and coefficients of the terms that the criterion has."""
@@ -111,7 +117,7 @@ class GeneralizedCertainty(Certainty):
         return self.curvature.differences(lambda near: self.value(near, rows))
 
     def spread(self, rows: Combination, parameters: bool = True) -> Spread:
-        variance = self._conditional_variance(rows)
+        variance = self.effect_variance(rows)
         j = self.slopes(rows)
         if not parameters:  # coefficients alone, the variances as known
             keep = self.curvature.coefficients
@@ -122,7 +128,7 @@ class GeneralizedCertainty(Certainty):
         variance = variance + np.einsum("sm,st,tm->m", j, covariance, j)
         return Spread(variance, np.full(len(variance), np.inf))
 
-    def _conditional_variance(self, rows: Combination) -> np.ndarray:
+    def effect_variance(self, rows: Combination) -> np.ndarray:
         """Var(z'(b − b̂)) given all parameters; new levels add z'Σz."""
         state = self.curvature.restore()
         out = np.zeros(len(rows.x))
@@ -131,9 +137,23 @@ class GeneralizedCertainty(Certainty):
             out[new] += ((z[new] @ self._lam(state, t)) ** 2).sum(axis=1)
         if not any(np.any(codes >= 0) for codes, _ in self._terms(rows)):
             return out
+        if len(self.rows.factors) == 1:
+            return out + self._one_factor_variance(state, rows)
         for part in self._batches(len(out)):
             out[part] += (self._solved(state, rows, part) ** 2).sum(axis=0)
         return out
+
+    def _one_factor_variance(self, state: LaplaceState, rows: Combination) -> np.ndarray:
+        """The same where all rows need is the block of their own level."""
+        blocks = self.criterion.latent.elimination.inverse(reml=False, keep=True).PL
+        z = np.zeros((len(rows.x), self.rows.factors[0].k))
+        level = np.full(len(z), -1)
+        for t, (codes, columns) in enumerate(self._terms(rows)):
+            _, a, b = self._places[t]
+            known = codes >= 0
+            z[known, a:b] = (columns @ self._lam(state, t))[known]
+            level[known] = codes[known]
+        return np.where(level >= 0, np.einsum("mk,mkj,mj->m", z, blocks[level], z), 0.0)
 
     def _batches(self, m: int) -> list[slice]:
         size = max(1, BLOCK // max(self.criterion.latent.q, 1))

@@ -17,6 +17,7 @@ from .estimates import Certainty, Combination, Spread
 if TYPE_CHECKING:
     from ..estimators.base import Estimator
     from ..model.model import Model
+    from .sensitivity import Sensitivity
 
 
 class Recomputed(Certainty):
@@ -56,6 +57,13 @@ class Recomputed(Certainty):
     def constants(self, level: float) -> Mapping[str, tuple[float, float, float, float]]:
         return self._certainty.constants(level)
 
+    @property
+    def sensitivity(self) -> Sensitivity | None:
+        return self._certainty.sensitivity
+
+    def effect_variance(self, rows: Combination) -> np.ndarray:
+        return self._certainty.effect_variance(rows)
+
     def draw(self, n: int, rng: np.random.Generator) -> Mapping[str, Any]:
         return self._certainty.draw(n, rng)
 
@@ -91,6 +99,10 @@ def _at_approximation(model: Model, estimator: Estimator, notes: Mapping[str, An
     from .generalized import GeneralizedCertainty
 
     criterion = estimator.criterion(model)  # type: ignore[attr-defined]
+    if notes.get("separation"):
+        from ..estimators.limits import at_infinity
+
+        criterion = estimator.criterion(at_infinity(model, criterion)[0])  # type: ignore[attr-defined]
     state = criterion.evaluate(np.array(notes["phi"], dtype=float))
     return GeneralizedCertainty(criterion, state, set(notes["zeros"]))
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import printable
 from ..glossary import RESIDUAL, SHORT, interval_headings
-from ..model.describe import data_line, equation, formula_text, weights_line
+from ..model.describe import data_line, equation, family_text, formula_text, weights_line
 from . import numbers, tables
 from .blocks import Block, Grid, Lines, to_markdown, to_text
 from .remarks import DEGENERATE, LIKELIHOODS
@@ -82,7 +82,7 @@ def _head(fit: Fit) -> Lines:
     method = METHODS.get(fit.estimator.name, fit.estimator.name)
     first, *where = equation(model)
     lines = [f"  {first}", *(f"    {line}" for line in where), f"Formula: {formula_text(model)}"]
-    lines += [f" Family: {model.family} ({model.link} link)", f"   Data: {data_line(model)}"]
+    lines += [f" Family: {family_text(model)}", f"   Data: {data_line(model)}"]
     weights = weights_line(model)
     lines += [f"Weights: {weights}"] if weights else []
     return Lines(f"{kind} fitted by {method}", (*lines, "", *_criteria(fit)))

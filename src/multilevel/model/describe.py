@@ -60,7 +60,7 @@ def describe(model: Model) -> str:
     ...
     """
     lines = [title(model), *(f"  {line}" for line in equation(model)), ""]
-    lines += [f"Formula:   {formula_text(model)}", f"Family:    {model.family} ({model.link} link)"]
+    lines += [f"Formula:   {formula_text(model)}", f"Family:    {family_text(model)}"]
     lines += [f"Data:      {data_line(model)}", *_group_lines(model)]
     lines += [f"Estimator: {default_estimator(model)} unless another is named"]
     notes = advice(model)
@@ -74,6 +74,12 @@ def describe(model: Model) -> str:
 def title(model: Model) -> str:
     """What kind of model it is."""
     return "Linear mixed model" if model.design.groups else "Linear model (no grouping term)"
+
+
+def family_text(model: Model) -> str:
+    """The family, its link, and what is modelled where the response has no numbers: ``P(z = yes)``."""
+    words = "" if model.is_linear else model.distribution.family.words(model.observations)
+    return f"{model.family} ({model.link} link)" + (f", {printable(words)}" if words else "")
 
 
 def formula_text(model: Model) -> str:

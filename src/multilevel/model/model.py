@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from ..fit.fit import Fit
 
 
+MERGED = 3000  # rows up to which a fit takes milliseconds, and looking for equal rows does not pay
+
+
 class Model:
     """A hierarchical model of a table.
 
@@ -48,6 +51,9 @@ class Model:
         Known part of the linear predictor (of the location).
     rank : {"drop", "raise"}
         What to do with fixed columns that are combinations of earlier ones.
+    separation : {"warn", "raise"}
+        What a fit does about coefficients of a discrete response that have no finite estimate: report them as ±inf
+        with a `SeparationWarning`, or refuse.
 
     Raises
     ------
@@ -82,12 +88,15 @@ class Model:
         weights: Any = None,
         offset: Any = None,
         rank: str = "drop",
+        separation: str = "warn",
     ) -> None:
         name = official("families", family)
         described = member("families", name)
         link = described.link(link)
         if rank not in ("drop", "raise"):
             raise SettingError(f'rank="{rank}" is unknown', hint='Use "drop" or "raise".')
+        if separation not in ("warn", "raise"):
+            raise SettingError(f'separation="{separation}" is unknown', hint='Use "warn" or "raise".')
         parsed = parse(formula if isinstance(formula, str) else "; ".join(formula))
         table = as_table(data)
         check_columns(parsed, table.names)
@@ -99,6 +108,7 @@ class Model:
             "family": name,
             "link": link,
             "rank": rank,
+            "separates": separation,
             "native": table.native,
             "table": data,  # a reference: checks look for columns that the formula does not mention
         }
@@ -112,6 +122,11 @@ class Model:
     def native(self) -> str:
         """The kind of data frame its tables are made of (``"pandas"``, ``"polars"``, ``"arrow"``)."""
         return str(self.__dict__["native"])
+
+    @property
+    def separation(self) -> str:
+        """``"warn"`` or ``"raise"``: what a fit does about infinite coefficients."""
+        return str(self.__dict__.get("separates", "warn"))
 
     @property
     def warnings(self) -> tuple[Any, ...]:
@@ -156,7 +171,7 @@ class Model:
         """The rows as generalized linear models need them, in internal coordinates."""
         from ..data.latent_rows import latent_rows
 
-        return latent_rows(self.design, self.distribution, self.rank)
+        return latent_rows(self.design, self.distribution, self.rank, merge=self.design.n > MERGED)
 
     @property
     def dropped(self) -> tuple[tuple[int, tuple[int, ...]], ...]:

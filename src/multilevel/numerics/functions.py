@@ -172,20 +172,35 @@ def stirling_error(log_x: Number) -> Number:
 
 
 def _stirling_rule(t: np.ndarray, order: int) -> list[np.ndarray]:
-    """With D = d/d log x: D x⁻ᵖ = -p x⁻ᵖ in the series; near zero log Γ(x) = log Γ(1 + x) - log x."""
+    large = t >= math.log(SERIES_FROM)
+    if large.all():
+        return _stirling_series(t, order)
+    if not large.any():
+        return _stirling_direct(t, order)
+    out = [np.empty_like(t) for _ in range(order + 1)]
+    for rows, rule in ((large, _stirling_series), (~large, _stirling_direct)):
+        for whole, part in zip(out, rule(t[rows], order), strict=True):
+            whole[rows] = part
+    return out
+
+
+def _stirling_series(t: np.ndarray, order: int) -> list[np.ndarray]:
+    """D x⁻ᵖ = -p x⁻ᵖ, with D = d/d log x."""
+    r = np.exp(-t)
+    powers = [r ** (2 * j + 1) for j in range(len(STIRLING))]
+    return [sum(c * (-2.0 * j - 1.0) ** k * powers[j] for j, c in enumerate(STIRLING)) for k in range(order + 1)]  # type: ignore[misc]
+
+
+def _stirling_direct(t: np.ndarray, order: int) -> list[np.ndarray]:
+    """log Γ(x) = log Γ(1 + x) - log x: nothing grows beyond bounds towards zero."""
     from scipy.special import gammaln, polygamma
 
-    large = t >= math.log(SERIES_FROM)
-    near = np.where(large, 0.0, t)
-    x = np.exp(near)
-    r = np.exp(-np.where(large, t, math.log(SERIES_FROM)))
+    x = np.exp(t)
     slopes = [gammaln(1.0 + x), *(x ** (k + 1) * polygamma(k, 1.0 + x) for k in range(order))]
-    out = []
-    for k in range(order + 1):
-        direct = sum(SUBSETS[k][j] * slopes[j] for j in range(k + 1)) - x * (near + k - 1.0)
-        direct = direct - (0.5 * near + HALF_LOG_2PI if k == 0 else 0.5 * (k == 1))
-        series = sum(c * (-2.0 * j - 1.0) ** k * r ** (2 * j + 1) for j, c in enumerate(STIRLING))
-        out.append(np.where(large, series, direct))
+    out = [slopes[0] - x * (t - 1.0) - 0.5 * t - HALF_LOG_2PI]
+    for k in range(1, order + 1):
+        chained = sum(SUBSETS[k][j] * slopes[j] for j in range(1, k + 1))
+        out.append(chained - x * (t + k - 1.0) - 0.5 * (k == 1))
     return out
 
 

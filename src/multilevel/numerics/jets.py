@@ -104,12 +104,20 @@ class Jet:
 
 
 def variables(eta: np.ndarray, order: int) -> list[Any]:
-    """The columns of η (n, m) as jets, each with derivative one by itself; plain arrays for order 0."""
-    columns = [eta[:, j] for j in range(eta.shape[1])]
+    """The columns of η (n, m) as jets, each with derivative one by itself; plain arrays for order 0.
+
+    A column that is the same in every row, as that of a dispersion parameter is, becomes an array of one number: what
+    depends on it alone is computed once.
+    """
+    columns = [_once(eta[:, j]) for j in range(eta.shape[1])]
     if order == 0:
         return list(columns)
     room = space(len(columns), order)
     return [Jet(room, {0: column, 1 + j: 1.0}) for j, column in enumerate(columns)]
+
+
+def _once(column: np.ndarray) -> np.ndarray:
+    return column[:1] if len(column) > 1 and column[0] == column[-1] and np.all(column == column[0]) else column
 
 
 def derivatives(f: Number, n: int, m: int, order: int) -> tuple[np.ndarray, ...]:

@@ -58,12 +58,13 @@ def level_point(code, y, size, fixed, Z, lam_u, pull, H, eta, loglik, s, w, thir
 
 
 @kernel(
-    f"boolean(int64, {I8}, {V}, {V}, {V}, {M2}, {M2}, {M2}, {V}, {V}, {V}, {V}, {V}, {M3}, {M3}, {V}, int64, int64)"
+    f"boolean(int64, {I8}, {V}, {V}, {V}, {M2}, {M2}, {M2}, {V}, {V}, {V}, {V}, {V}, {M3}, {M3}, {V}, float64, int64, "
+    "int64)"
 )
-def level_modes(code, start, y, size, fixed, Z, lam, U, eta, loglik, s, w, third, C, L, out, begin, end):
+def level_modes(code, start, y, size, fixed, Z, lam, U, eta, loglik, s, w, third, C, L, out, tolerance, begin, end):
     """Modes of the levels begin … end, from and into U (levels, k); C = Z'WZ and L = chol(λ'Cλ + I) there.
 
-    `out` gets Σ (−ℓ + ½u'u) and Σ log|H|. False where a level has no finite point.
+    `out` gets Σ (−ℓ + ½u'u) and Σ log|H|; `tolerance` is that of a level's Newton decrement. False where a level has no finite point.
     """
     k = Z.shape[1]
     b, pull, grad, step, trial = np.empty(k), np.empty(k), np.empty(k), np.empty(k), np.empty(k)
@@ -116,7 +117,7 @@ def level_modes(code, start, y, size, fixed, Z, lam, U, eta, loglik, s, w, third
                 for c in range(a + 1, k):
                     v -= H[c, a] * step[c]
                 step[a] = v / H[a, a]
-            if not decrement > TOLERANCE * (1.0 + abs(h)) or (decrement < 1e-10 and decrement > 0.1 * before):
+            if not decrement > tolerance * (1.0 + abs(h)) or (decrement < 1e-10 and decrement > 0.1 * before):
                 break
             before = decrement
             slack = 1e-14 * (1.0 + abs(h))

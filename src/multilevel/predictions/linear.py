@@ -12,6 +12,8 @@ from ..formula.design import Column, Rows
 if TYPE_CHECKING:
     from ..fit.fit import Fit
 
+ROUNDING, MOST = 1e-9, 480.0  # of a linear predictor with infinite coefficients
+
 
 def training_rows(fit: Fit) -> Rows:
     """The rows that were fitted."""
@@ -53,9 +55,15 @@ def linear_predictors(
         if offset is not None:
             out[:, d] = offset
     owner = design.fixed_predictor if len(design.fixed_predictor) else np.zeros(len(design.fixed_names), np.int64)
-    values = np.nan_to_num(estimates.beta if beta is None else beta)  # dropped columns add nothing
+    separated = estimates.notes.get("separation")
+    given = estimates.beta if beta is None else beta
+    if separated is not None and beta is None:
+        given = np.array(separated["finite"])
+    values = np.nan_to_num(given, posinf=0.0, neginf=0.0)  # dropped columns add nothing
     for j, column in enumerate(rows.fixed_columns):
         _add(out[:, owner[j]], column, values[j])
+    if separated is not None:
+        out += _certain(rows, np.array(separated["direction"]), owner, m)
     names = layout.names if len(layout.names) == m else ("mu", *(p.name for p in fit.model.distribution.family.further))
     for name, value in (constants_of(fit) if constants is None else constants).items():
         out[:, names.index(name)] += value
@@ -66,6 +74,15 @@ def linear_predictors(
                 part = np.where(known, b[group.codes, k], 0.0)
                 out[:, group.predictor] += part if column is None else part * column
     return out
+
+
+def _certain(rows: Rows, direction: np.ndarray, owner: np.ndarray, m: int) -> np.ndarray:
+    """What infinite coefficients add: enough to make a row certain, nothing where they cancel."""
+    out = np.zeros((rows.n, m))
+    for j, column in enumerate(rows.fixed_columns):
+        _add(out[:, owner[j]], column, direction[j])
+    out[np.abs(out) < ROUNDING * np.abs(direction).max(initial=1.0)] = 0.0
+    return np.clip(out, -MOST, MOST)
 
 
 def constants_of(fit: Fit) -> dict[str, float]:

@@ -9,11 +9,15 @@
 new observation, whose interval holds the residual variance too. Intervals carry the uncertainty of β and b, and by
 default that of the variance components: as extra variance (Kackar & Harville 1984) and as degrees of freedom
 (Satterthwaite 1946).
+
+Other families than the normal one: `generalized.py`. Under a link that bends, the mean of another group and the average
+over groups are integrals over b, not the mean at b = 0.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,14 +26,15 @@ from ..data.frames import frame
 from ..data.tables import as_table
 from ..errors import SettingError, WeightsError, nearest, printable
 from ..fit.estimates import Combination
-from ..formula.design import Column, GroupColumns, Rows
+from ..formula.design import Column, Rows
+from .linear import training_rows
+from .uncertain import NEW, OUT
 
 if TYPE_CHECKING:
     from ..fit.fit import Fit
 
 TARGETS = ("conditional", "new_group", "reference", "marginal")
 KINDS = ("mean", "linear", "response")
-NEW, OUT = -2, -1
 
 
 def predict(
@@ -54,6 +59,8 @@ def predict(
         One of the targets above, or one for each grouping factor:
         ``{"school": "conditional", "class": "new_group"}`` is a new class in a known school.
     kind : {"mean", "linear", "response"}
+        The expected response (of trials, the proportion); the linear predictor of the location; or a new observation
+        (of trials, the number of successes; of categories, the most probable one).
     interval : float or None
         Coverage of the intervals; None for point predictions alone (faster).
     parameters : bool
@@ -64,19 +71,39 @@ def predict(
     Returns
     -------
     table
-        ``estimate``, and with an interval ``std_error, lower, upper``; one row for each row of `new_data`.
+        ``estimate``, and with an interval ``std_error, lower, upper``; one row for each row of `new_data`. Probabilities
+        of categories have columns for each, ``estimate[good]``; a new one has ``category, probability`` (and of
+        ordered ones the labels ``lower, upper``).
 
     Raises
     ------
     UnseenLevelError
         For a level that was not in the training data.
+    WeightsError
+        For a new observation without the trials or weights that it needs.
+
+    Examples
+    --------
+    >>> import multilevel as ml
+    >>> fit = ml.fit("score ~ 1 + (1 | school)", ml.datasets.load("schools"))
+    >>> round(float(fit.predict({"school": ["S01"]})["estimate"].iloc[0]), 2)
+    71.46
+
+    References
+    ----------
+    Zeger, Liang & Albert (1988), Biometrics 44, for marginal means; Booth & Hobert (1998), JASA 93.
     """
     targets = _targets(fit, target)
     if kind not in KINDS:
         raise SettingError(f'unknown kind "{printable(kind)}"', hint=nearest(kind, KINDS) or f"Use {', '.join(KINDS)}.")
     if interval is not None and not 0.0 < interval < 1.0:
         raise SettingError(f"interval={interval} is not a probability between 0 and 1", hint="Use 0.95.")
-    rows, native = _rows(fit, new_data, targets, offset)
+    table = None if new_data is None else as_table(new_data)
+    rows, native = _rows(fit, table, targets, offset)
+    if not fit.model.is_linear:
+        from .generalized import predicted
+
+        return frame(native, predicted(fit, rows, table, targets, kind, interval, parameters))
     combination = _combination(fit, rows, targets)
     estimate = _estimate(fit, rows, combination)
     columns = {"estimate": estimate}
@@ -100,11 +127,10 @@ def _targets(fit: Fit, target: str | Mapping[str, str]) -> dict[str, str]:
     return {label: str(chosen.get(label, "conditional")) for label in labels}
 
 
-def _rows(fit: Fit, new_data: Any, targets: dict[str, str], offset: Any) -> tuple[Rows, str]:
+def _rows(fit: Fit, table: Any, targets: dict[str, str], offset: Any) -> tuple[Rows, str]:
     design = fit.model.design
-    if new_data is None:
-        return Rows(design.n, design.fixed_columns, design.groups, design.offset, design.weights), fit.model.native
-    table = as_table(new_data)
+    if table is None:
+        return training_rows(fit), fit.model.native
     conditional = [label for label, t in targets.items() if t == "conditional"]
     if len(conditional) == len(targets):
         return design.rebuild(table, groups=True, unseen="error", offset=offset), table.native
@@ -125,10 +151,10 @@ def _without_levels(fit: Fit, table: Any, targets: dict[str, str], offset: Any) 
     from ..formula.rebuild import coefficient_columns
 
     groups = tuple(
-        GroupColumns(g.label, g.names, c, np.full(rows.n, NEW, np.int32), g.levels, g.scale, g.options)
+        replace(g, columns=c, codes=np.full(rows.n, NEW, np.int32))
         for g, c in zip(fit.model.design.groups, coefficient_columns(fit.model.design.memory, table), strict=True)
     )
-    return Rows(rows.n, rows.fixed_columns, groups, rows.offset, rows.weights)
+    return replace(rows, groups=groups)
 
 
 def matrix(columns: tuple[Column, ...], n: int) -> np.ndarray:
@@ -206,56 +232,3 @@ def _with_residual(fit: Fit, rows: Rows, variance: np.ndarray, df: np.ndarray) -
     with np.errstate(divide="ignore", invalid="ignore"):
         joined = total**2 / (variance**2 / df + residual**2 / own)
     return total, np.where(np.isfinite(joined), joined, np.inf)
-
-
-def simulate(fit: Fit, draws: int = 1, *, seed: int | None = None, target: str = "new_group") -> np.ndarray:
-    """Responses simulated from the fitted model at its estimates, for the training rows.
-
-    Parameters
-    ----------
-    draws : int
-        Number of data sets.
-    target : {"new_group", "conditional"}
-        Group effects drawn anew for each data set (parametric bootstrap), or kept at their estimates.
-
-    Returns
-    -------
-    (draws, n) array
-
-    Examples
-    --------
-    >>> import multilevel as ml
-    >>> fit = ml.fit("score ~ 1 + (1 | school)", ml.datasets.load("schools"))
-    >>> fit.simulate(2, seed=1).shape
-    (2, 1500)
-    """
-    if target not in ("new_group", "conditional"):
-        message = f'simulate cannot use target="{printable(target)}"'
-        raise SettingError(message, hint='Use "new_group" or "conditional".')
-    design, estimates = fit.model.design, fit.estimates
-    rng = np.random.default_rng(seed)
-    rows = Rows(design.n, design.fixed_columns, design.groups, design.offset, design.weights)
-    targets = {label: "conditional" if target == "conditional" else "reference" for label in fit.model.groups}
-    mean = _estimate(fit, rows, _combination(fit, rows, targets))
-    sd = np.full(design.n, estimates.sigma or 1.0) if design.known_se is None else design.known_se
-    if design.weights is not None and design.weights_kind == "precision":
-        sd = sd / np.sqrt(design.weights)
-    out = np.empty((draws, design.n))
-    for i in range(draws):
-        out[i] = mean + sd * rng.standard_normal(design.n)
-        if target == "new_group":
-            for group, covariance in zip(design.groups, estimates.covariances, strict=True):
-                out[i] += _new_effects(group, covariance, rng)
-    return out
-
-
-def _new_effects(group: GroupColumns, covariance: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Z b for effects drawn from N(0, Σ), column by column (no n × k matrix)."""
-    values, vectors = np.linalg.eigh(covariance)
-    root = vectors * np.sqrt(np.maximum(values, 0.0))
-    b = rng.standard_normal((len(group.levels), len(values))) @ root.T
-    out = np.zeros(len(group.codes))
-    for j, column in enumerate(group.columns):
-        part = b[group.codes, j]
-        out += part if column is None else part * column
-    return out

@@ -2,7 +2,8 @@
 
     ICC_g(x) = v_g(x) / (Σ_h v_h(x) + v_ε),    v_g(x) = z(x)'Σ_g z(x)
 
-With varying slopes how alike two rows of a group are depends on where they stand; other columns are at their means.
+With varying slopes how alike two rows of a group are depends on where they stand; other columns are at their means. In
+generalized models v_ε is the variance of an observation on the link's scale at the population's mean.
 
 Reference: Goldstein, Browne & Rasbash (2002), Understanding Statistics 1.
 """
@@ -17,6 +18,7 @@ import numpy as np
 from ..errors import SettingError, nearest, printable
 from .icc import residual_variance
 from .intervals import delta_interval
+from .scales import check_scale, location
 
 if TYPE_CHECKING:
     from ..fit.fit import Fit
@@ -47,11 +49,12 @@ def icc_along(
     design = fit.model.design
     label, name = _slope(fit, term, group)
     column = next(
-        c for g in design.groups if g.label == label
+        c for t, g in enumerate(design.groups) if g.label == label and location(fit, t)
         for n, c in zip(g.names, g.columns, strict=True) if n == name and c is not None
     )  # fmt: skip
     at = np.linspace(column.min(), column.max(), POINTS) if values is None else np.asarray(values, dtype=float)
-    rows = [_rows(g.names, g.columns, name, at) for g in design.groups]
+    check_scale(fit, "link")
+    rows = [_rows(g.names, g.columns, name, at) * float(location(fit, t)) for t, g in enumerate(design.groups)]
     residual = residual_variance(fit)
     scale = residual / fit.sigma**2 if fit.sigma else 0.0
 
@@ -69,7 +72,7 @@ def icc_along(
 def _slope(fit: Fit, term: str | None, group: str | None) -> tuple[str, str]:
     """(group, slope) asked for."""
     found = [
-        (g.label, n) for g in fit.model.design.groups
+        (g.label, n) for t, g in enumerate(fit.model.design.groups) if location(fit, t)
         for n, c in zip(g.names, g.columns, strict=True)
         if c is not None and (group is None or g.label == group)
     ]  # fmt: skip

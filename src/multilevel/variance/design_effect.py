@@ -3,7 +3,7 @@
     deff = 1 + (ñ − 1) · ICC,    ñ = Σ n_ℓ² / Σ n_ℓ,    effective n = n / deff
 
 ñ is Kish's size of an average row's group; with equal groups it is their size. ICC is the correlation of two rows of
-the same level (for nested groups it includes what they share further out).
+the same level (for nested groups it includes what they share further out), in generalized models on the response's scale.
 
 References: Kish (1965), Survey Sampling, section 5.4; Snijders & Bosker (2012), section 3.4.
 """
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 def design_effect(fit: Fit) -> dict[str, Any]:
     """Columns ``group, n_mean, icc, design_effect, effective_n``, one row for each grouping factor."""
-    correlation = icc(fit, "correlation")
+    scale = "link" if fit.model.is_linear or fit.model.distribution.family.ordered else "response"
+    correlation = icc(fit, "correlation", scale)
     design = fit.model.design
     weights = design.weights if design.weights_kind == "frequency" else None
     rows = []

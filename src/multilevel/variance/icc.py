@@ -7,7 +7,12 @@
 With intercepts alone v_g is the variance of g. `share` is the part of the variance that sits at a level;
 `correlation` is the correlation of two rows that share their level of g, and hence of everything g is nested in:
 for classes within schools, rows of one class share the school too. The two agree unless groups are nested.
-v_ε is σ², or its average over rows when these have weights or known standard errors.
+v_ε is σ², or its average over rows when these have weights or known standard errors; in generalized models the variance
+of an observation on the link's scale (`scales.py`), or everything is taken on the response's:
+
+    share_g = mean Var E(y | b_g) / mean (Var E(y | b) + E Var(y | b))        scale="response", by quadrature
+
+The parts of several factors do not add up there: E(y | b) is not a sum.
 
 References: Goldstein, Browne & Rasbash (2002), Understanding Statistics 1; Johnson (2014), Methods Ecol. Evol. 5.
 """
@@ -19,6 +24,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import SettingError, nearest, printable
+from .scales import check_scale, location, observation_variance, response_variances
 
 if TYPE_CHECKING:
     from ..fit.fit import Fit
@@ -27,13 +33,15 @@ if TYPE_CHECKING:
 KINDS = ("share", "correlation")
 
 
-def icc(fit: Fit, kind: str = "share") -> dict[str, float]:
+def icc(fit: Fit, kind: str = "share", scale: str = "link") -> dict[str, float]:
     """Intraclass correlation of each grouping factor.
 
     Parameters
     ----------
     kind : {"share", "correlation"}
         Part of the variance at that level, or correlation of two rows in the same level of it (see above).
+    scale : {"link", "delta", "trigamma", "response"}
+        Of generalized models (see `variance/scales.py`); the link's scale with the family's own variance by default.
 
     Returns
     -------
@@ -43,19 +51,34 @@ def icc(fit: Fit, kind: str = "share") -> dict[str, float]:
     if kind not in KINDS:
         hint = nearest(str(kind), KINDS) or "Use share or correlation."
         raise SettingError(f'unknown kind "{printable(kind)}"', hint=hint)
+    scale = check_scale(fit, scale)
+    if scale == "response":
+        return _on_response(fit, kind)
     added = group_variances(fit)
-    total = sum(added.values()) + residual_variance(fit)
+    total = sum(added.values()) + residual_variance(fit, scale)
     if kind == "correlation":
         containing = _containing(fit.model.design)
         added = {g: sum(added[h] for h in containing[g]) for g in added}
     return {g: v / total if total > 0.0 else float("nan") for g, v in added.items()}
 
 
+def _on_response(fit: Fit, kind: str) -> dict[str, float]:
+    """Shares of the variance of y itself."""
+    from ..glossary import RESIDUAL
+
+    found = response_variances(fit, None if kind == "share" else _containing(fit.model.design))
+    total = found[""] + found[RESIDUAL]
+    parts = {g: v for g, v in found.items() if g not in ("", RESIDUAL)}
+    return {g: v / total if total > 0.0 else float("nan") for g, v in parts.items()}
+
+
 def group_variances(fit: Fit) -> dict[str, float]:
-    """v_g of each grouping factor."""
+    """v_g of each grouping factor; of the location's terms alone."""
     design = fit.model.design
     out: dict[str, float] = {}
-    for group, covariance in zip(design.groups, fit.estimates.covariances, strict=True):
+    for t, (group, covariance) in enumerate(zip(design.groups, fit.estimates.covariances, strict=True)):
+        if not location(fit, t):
+            continue
         out[group.label] = out.get(group.label, 0.0) + mean_variance(design, group.columns, covariance)
     return out
 
@@ -78,9 +101,11 @@ def _mean(design: Design, values: np.ndarray | None) -> float:
     return float(np.average(values, weights=counts)) if values is not None else 1.0
 
 
-def residual_variance(fit: Fit) -> float:
-    """v_ε: variance of a row given its groups, averaged over rows."""
+def residual_variance(fit: Fit, scale: str = "link") -> float:
+    """v_ε: variance of a row given its groups, averaged over rows; of generalized models on the link's scale."""
     design = fit.model.design
+    if not fit.model.is_linear:
+        return observation_variance(fit, scale)
     if design.known_se is not None:
         return _mean(design, design.known_se**2 * (1.0 if fit.sigma is None else fit.sigma**2))
     assert fit.sigma is not None

@@ -30,6 +30,13 @@ def mixed_certainty(fit: Fit) -> Any:
     return certainty if hasattr(certainty, "information") else None
 
 
+def generalized_certainty(fit: Fit) -> Any:
+    """The certainty of an approximate-likelihood fit, loaded or not; None for other estimators."""
+    certainty: Any = fit.estimates.certainty
+    certainty = getattr(certainty, "_certainty", certainty)
+    return certainty if hasattr(certainty, "curvature") else None
+
+
 def share_interval(a: float, a_ends: Ends, b: float, b_ends: Ends) -> Ends:
     """Interval of a/(a + b) for positive quantities known independently."""
     if not np.isfinite([*a_ends, *b_ends]).all() or a + b <= 0.0:
@@ -68,6 +75,9 @@ def delta_interval(
 
     value = np.atleast_1d(f(list(fit.estimates.covariances), 0.0 if fit.sigma is None else fit.sigma**2))
     out = np.full((len(value), 2), np.nan)
+    approximate = generalized_certainty(fit)
+    if approximate is not None:
+        return _approximate(approximate, f, value, level, scale)
     certainty = mixed_certainty(fit)
     if certainty is None or certainty.information.n_psi == 0:
         return out
@@ -90,6 +100,27 @@ def delta_interval(
         half = float(ndtri(0.5 + level / 2.0)) * np.sqrt(np.einsum("sm,st,tm->m", slopes, info.covariance, slopes))
         out[:, 0], out[:, 1] = _back(centre - half, scale), _back(centre + half, scale)
     info.restore()
+    out[~np.isfinite(out).all(axis=1)] = np.nan
+    return out
+
+
+def _approximate(
+    certainty: Any, f: Callable[[Covariances, float], np.ndarray], value: np.ndarray, level: float, scale: str
+) -> np.ndarray:
+    """The same from the observed information of an approximate likelihood, whose σ² is known."""
+    from scipy.special import ndtri
+
+    out = np.full((len(value), 2), np.nan)
+    if not certainty.criterion.scales or certainty.curvature.n_psi == 0:
+        return out
+
+    def at(state: Any) -> np.ndarray:
+        lams = [certainty._lam(state, t) for t in range(len(certainty.criterion.scales))]
+        return _link(np.atleast_1d(f([lam @ lam.T for lam in lams], 0.0)), scale)
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        centre, half = _link(value, scale), float(ndtri(0.5 + level / 2.0)) * certainty._delta(at)
+        out[:, 0], out[:, 1] = _back(centre - half, scale), _back(centre + half, scale)
     out[~np.isfinite(out).all(axis=1)] = np.nan
     return out
 

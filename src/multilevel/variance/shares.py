@@ -3,7 +3,8 @@
     v_g = mean over rows of z'Σ_g z,   share_g = v_g / (Σ_h v_h + v_ε)
 
 For intercepts alone v_g is the variance of g. Intervals combine the profile intervals of the standard deviations
-(`variance/intervals.py`); with varying slopes they come from the observed information.
+(`variance/intervals.py`); with varying slopes they come from the observed information. In generalized models variances are
+those of the link's scale, and that of an observation is held at its estimate (`variance/scales.py`).
 
 References: Goldstein, Browne & Rasbash (2002), Understanding Statistics 1; Johnson (2014), Methods Ecol. Evol. 5.
 """
@@ -17,6 +18,7 @@ import numpy as np
 from ..glossary import RESIDUAL
 from .icc import _containing, group_variances, mean_variance, residual_variance
 from .intervals import Ends, delta_interval, share_interval, sum_interval
+from .scales import check_scale, location
 
 if TYPE_CHECKING:
     from ..fit.fit import Fit
@@ -47,18 +49,19 @@ def icc_table(fit: Fit, level: float | None = None) -> dict[str, Any]:
     """Columns ``group, kind, estimate, lower, upper``: both intraclass correlations of every grouping factor."""
     parts = components(fit, fit.level if level is None else level)
     total = sum(value for value, _ in parts.values())
-    containing = _containing(fit.model.design)
+    containing = {label: own for label, own in _containing(fit.model.design).items() if label in parts}
     out: dict[str, list[Any]] = {name: [] for name in ("group", "kind", "estimate", "lower", "upper")}
     for label in containing:
         for kind, members in (("share", [label]), ("correlation", containing[label])):
-            value = sum(parts[m][0] for m in members) / total if total > 0.0 else np.nan
-            for name, cell in zip(out, (label, kind, value, *_share(parts, members)), strict=True):
+            value = sum(parts[m][0] for m in members if m in parts) / total if total > 0.0 else np.nan
+            for name, cell in zip(out, (label, kind, value, *_share(parts, [m for m in members if m in parts])), strict=True):
                 out[name].append(cell)
     return {name: cells if name in ("group", "kind") else np.array(cells) for name, cells in out.items()}
 
 
 def components(fit: Fit, level: float) -> dict[str, tuple[float, Ends]]:
     """Variance of each grouping factor and of the residual, with its interval."""
+    check_scale(fit, "link")
     terms, residual = fit.sd_intervals(level) if fit.model.design.groups else ([], _residual_ends(fit, level))
     values = group_variances(fit)
     out = {label: (value, _ends(fit, label, terms, level)) for label, value in values.items()}
@@ -75,7 +78,7 @@ def _residual_ends(fit: Fit, level: float) -> Ends:
 def _ends(fit: Fit, label: str, terms: list[list[tuple[float, float]]], level: float) -> Ends:
     """Interval of v_g."""
     design = fit.model.design
-    mine = [t for t, g in enumerate(design.groups) if g.label == label]
+    mine = [t for t, g in enumerate(design.groups) if g.label == label and location(fit, t)]
     squares = []  # sd by sd: right for intercepts, and the only way at a zero
     for t in mine:
         group = design.groups[t]

@@ -1,0 +1,117 @@
+"""Estimates that lie at infinity: the limit of the likelihood along a direction that separates the rows.
+
+    β̂ = β₀ + t d,  t → ∞:    rows that d makes certain contribute log 1 = 0, the others determine what is left of β₀
+
+So the coefficients with d_j ≠ 0 are ±∞, all others, the variances of the groups among them, are those of the rows
+that stay uncertain, and the log-likelihood is its supremum.
+
+Reference: Geyer (2009), *Likelihood inference in exponential families and directions of recession*, Electron. J. Stat. 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from ..core.laplace import Laplace
+from ..errors import IdentifiabilityError, SeparationWarning, listed, printable
+from ..fit.estimates import Estimates
+from ..fit.generalized import GeneralizedCertainty
+from ..model.model import Model
+from ..model.separation import Separation, limited, separation
+
+Make = Callable[[Model], Laplace]
+
+
+def in_the_limit(model: Model, make: Make, maximise: Callable[[Model, Laplace], Estimates]) -> Estimates:
+    """Estimates of a model, with infinite coefficients where the rows are separated.
+
+    Parameters
+    ----------
+    make : the criterion of a model
+    maximise : the estimates at its maximum; asked for the rows in the limit where there is separation
+
+    Raises
+    ------
+    IdentifiabilityError
+        E_SEPARATION, when the model was made with ``separation="raise"``.
+    """
+    criterion = make(model)
+    limit, found = at_infinity(model, criterion)
+    if found is None:
+        return maximise(model, criterion)
+    if model.separation == "raise":
+        raise IdentifiabilityError(_message(model, found), code="E_SEPARATION", hint=HINT)
+    criterion = make(limit)
+    left = _nothing(model, criterion) if found.complete else maximise(limit, criterion)
+    return _infinite(model, left, found)
+
+
+def at_infinity(model: Model, criterion: Laplace) -> tuple[Model, Separation | None]:
+    """The model of the rows that stay uncertain, and what separates; the same model where nothing does."""
+    found = separation(criterion.rows, criterion.distribution, criterion.at_start)
+    if found is None:
+        return model, None
+    out = model.with_design(model.design)
+    out.__dict__["rows"] = limited(criterion.rows, found)
+    return out, found
+
+
+def _infinite(model: Model, left: Estimates, found: Separation) -> Estimates:
+    """The estimates with infinite coefficients in their places, and what predictions need to know of them."""
+    rows = model.rows
+    finite = np.nan_to_num(left.beta)
+    beta = np.where(found.signs == 0.0, left.beta, found.signs * np.inf)
+    direction = rows.to_beta @ found.direction
+    notes = {**left.notes, "separation": {"finite": finite.tolist(), "direction": direction.tolist()}}
+    return replace(
+        left,
+        beta=beta,
+        n_parameters=left.n_parameters + found.free.shape[1],
+        warnings=(*left.warnings, SeparationWarning(_message(model, found), hint=HINT, terms=_names(model, found))),
+        notes=notes,
+    )
+
+
+def _nothing(model: Model, criterion: Laplace) -> Estimates:
+    """Complete separation: every row is certain in the limit, and says nothing about the variances."""
+    alone = Laplace(replace(criterion.rows, factors=(), latent=()), criterion.distribution, ())
+    state = alone.evaluate(np.zeros(alone.n_coefficients))
+    sizes = tuple((len(g.levels), len(g.names)) for g in model.design.groups)
+    unknown = tuple(np.full((k, k), np.nan) for _, k in sizes)
+    return Estimates(
+        criterion="deviance",
+        beta=criterion.rows.to_beta @ state.theta,
+        sigma=None,
+        covariances=unknown,
+        effects=tuple(np.zeros(size) for size in sizes),
+        log_likelihood=-0.5 * state.value,
+        objective=state.value,
+        n_parameters=criterion.n_theta + criterion.n_coefficients,
+        certainty=GeneralizedCertainty(alone, state, set(), sizes),
+        notes={"method": "limit of the likelihood", "phi": None, "constants": {}},
+    )
+
+
+HINT = (
+    "The data hold no upper bound for it: pool its categories or drop it, or give it a prior (a penalised or Bayesian "
+    "fit). Likelihood-ratio tests of the term stay valid."
+)
+
+
+def _names(model: Model, found: Separation) -> list[str]:
+    """Coefficients that are infinite, slopes before intercepts."""
+    names = [n for n, s in zip(model.design.fixed_names, found.signs, strict=True) if s != 0.0]
+    return sorted(names, key=lambda name: "Intercept" in name)
+
+
+def _message(model: Model, found: Separation) -> str:
+    names = _names(model, found)
+    shown = listed((f'"{printable(name, 40)}"' for name in names), 4)
+    n = int(found.rows.sum()) if len(model.rows.offsets) == model.design.n else 0
+    kind = "complete" if found.complete else "quasi-complete"
+    which = f" of {n} of {model.design.n} rows" if n and not found.complete else ""
+    verb = "its coefficient is infinite" if len(names) == 1 else "their coefficients are infinite"
+    return f"{kind} separation{which} by {shown}: {verb} (reported as ±inf)"
