@@ -111,7 +111,7 @@ def generalized(record: dict) -> dict:
         "link": record["link"],
         "nodes": int(record["method"].split()[1]) if quadrature else 1,
         "n_obs": record["n_obs"],
-        "loglik": max(v for v in logliks if v is not None),
+        "loglik": max((v for v in logliks if v is not None), default=None),
         "loglik_nodes": record["loglik"] if quadrature else None,  # lme4: without the saturated log-likelihood
         "information": "expected" if record["id"] in EXPECTED else "observed",
         "fixef": coefficients(record),
@@ -125,7 +125,7 @@ def generalized(record: dict) -> dict:
         "singular": bool(record.get("singular")),
         "hard": record["id"].startswith(HARD),
     }
-    for key in ("icc", "r2_nakagawa"):
+    for key in ("icc", "r2_nakagawa", "loglik_conditional", "errors"):
         if record.get(key):
             out[key] = record[key]
     return out
@@ -147,12 +147,15 @@ def standardised(record: dict) -> dict:
     if record["id"] == "bcg_or_glmm":  # an effect of each trial, of which the record keeps the treatment's alone
         return {
             **record,
+            "formula": "cbind(event, nonevent) ~ trial + treat + (0 + half | trial)",  # metafor's coding = 1/2
             "method": "AGQ 7",
             "n_obs": 26,
+            "loglik": None,
+            "loglik_conditional": record["loglik"],  # given the modes: `docs/engines.md`
             "prep": [{"arms": ["tpos", "tneg", "cpos", "cneg"]}],
             "factors": {"trial": {"levels": [str(i) for i in range(1, 14)], "ordered": False}},
             "fixef": {"treat": record["estimate"]},
-            "varcorr": {"trial": {"sd": {"treat": record["tau"]}, "cor": []}},
+            "varcorr": {"trial": {"sd": {"half": record["tau"]}, "cor": []}},
         }
     if record["id"] == "orthodont_hetvar_int_lme_ml":  # the errors of nlme's coefficients are those of n - p
         ratio = math.log(record["variance_function"]["parameters"]["Male"])
@@ -163,6 +166,7 @@ def standardised(record: dict) -> dict:
             "dispformula": "~Sex",
             "factors": {"Sex": {"levels": ["Male", "Female"], "ordered": False}},
             "fixef": {n: {"est": v["est"], "se": None} for n, v in record["fixef"].items()},
+            "errors": [v["se"] for v in record["fixef"].values()],
             "fixef_disp": {
                 "(Intercept)": {"est": 2 * (math.log(record["sigma"]) + ratio), "se": None},
                 "SexFemale": {"est": -2 * ratio, "se": None},

@@ -54,4 +54,4 @@ def by_arm(trials: pd.DataFrame, *counts: str) -> pd.DataFrame:
     treated_events, treated_others, control_events, control_others = (trials[c] for c in counts)
     one = pd.DataFrame({"trial": trials["trial"], "treat": 1, "event": treated_events, "nonevent": treated_others})
     two = pd.DataFrame({"trial": trials["trial"], "treat": 0, "event": control_events, "nonevent": control_others})
-    return pd.concat([one, two], ignore_index=True)
+    return pd.concat([one, two], ignore_index=True).assign(half=lambda rows: rows["treat"] - 0.5)

@@ -91,7 +91,7 @@ def test_likelihood_by_quadrature(name: str) -> None:
     assert fitted(name).log_likelihood == pytest.approx(theirs, rel=1e-8)
 
 
-@pytest.mark.parametrize("name", QUADRATURE)
+@pytest.mark.parametrize("name", [n for n in QUADRATURE if FITS[n]["loglik"] is not None])
 def test_quadrature_comes_near_the_exact_likelihood(name: str) -> None:
     assert fitted(name).log_likelihood == pytest.approx(FITS[name]["loglik"], abs=1e-2)
 

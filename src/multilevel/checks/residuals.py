@@ -17,6 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import SettingError, listed, nearest, printable
+from ..predictions.integrals import average, root
+from ..predictions.linear import linear_predictors, training_rows
+from ..predictions.uncertain import uncertain
 from .base import ALPHA, Finding, holm, p_text, percent, quote
 from .case import Case
 from .score_tests import column_scores
@@ -30,15 +33,20 @@ LEAST_RATIO = 1.3  # of standard deviations, one sd above against one sd below
 LEAST_CV = 0.1  # of the groups' residual standard deviations
 
 
-def quantile_residuals(fit: Fit, kind: str = "marginal") -> np.ndarray:
+def quantile_residuals(fit: Fit, kind: str | None = None, *, seed: int | None = 0) -> np.ndarray:
     """Residuals that are standard normal when the model is right: Φ⁻¹(F(y_i)).
+
+        r_i = Φ⁻¹(u_i),    u_i uniform between P(Y_i < y_i) and P(Y_i ≤ y_i)
 
     Parameters
     ----------
     fit : Fit
     kind : {"marginal", "conditional"}
-        F of a row in a new group, N(x'β̂, z'Σ̂z + σ̂²/w), or in its own, N(x'β̂ + z'b̂, σ̂²/w). Marginal ones of one group
-        are correlated, conditional ones a little too small.
+        F of a row in a new group, averaged over N(0, Σ̂), or in its own, given b̂. Marginal ones of one group are
+        correlated, conditional ones a little too small. Linear models have marginal ones unless told otherwise, others
+        conditional ones.
+    seed : int or None
+        Of u, for discrete responses and censored rows; None draws anew each time.
 
     Returns
     -------
@@ -55,10 +63,45 @@ def quantile_residuals(fit: Fit, kind: str = "marginal") -> np.ndarray:
     >>> fit = ml.fit("score ~ 1 + (1 | school)", ml.datasets.load("schools"))
     >>> bool(abs(quantile_residuals(fit).std() - 1) < 0.1)
     True
+
+    References
+    ----------
+    Dunn & Smyth (1996), *Randomized Quantile Residuals*, J. Comput. Graph. Stat. 5.
     """
+    linear = fit.model.is_linear
+    kind = kind or ("marginal" if linear else "conditional")
     if kind not in KINDS:
         hint = nearest(str(kind), KINDS) or "Use marginal or conditional."
         raise SettingError(f'unknown kind of quantile residuals "{printable(kind)}"', hint=hint)
+    return _linear_quantiles(fit, kind) if linear else _randomised_quantiles(fit, kind, seed)
+
+
+def _randomised_quantiles(fit: Fit, kind: str, seed: int | None) -> np.ndarray:
+    from scipy.special import ndtri
+
+    low, high = _steps(fit, kind)
+    u = low + (high - low) * np.random.default_rng(seed).random(len(low))
+    return np.asarray(ndtri(np.clip(u, 1e-300, 1.0 - 1e-16)))
+
+
+def _steps(fit: Fit, kind: str) -> tuple[np.ndarray, np.ndarray]:
+    """P(Y < y) and P(Y ≤ y) of the rows."""
+    distribution, obs = fit.model.distribution, fit.model.observations
+    with np.errstate(all="ignore"):
+        if kind == "conditional":
+            return distribution.cdf(obs, linear_predictors(fit))
+        rows = training_rows(fit)
+        everywhere = dict.fromkeys(fit.model.groups, "marginal")
+        some = uncertain(fit, rows, everywhere, False, False)
+
+        def both(eta: np.ndarray, which: np.ndarray) -> np.ndarray:
+            return np.stack(distribution.cdf(obs.take(which), eta), axis=1)
+
+        found = average(both, some.eta, root(some.averaged.covariance))
+    return found[:, 0], found[:, 1]
+
+
+def _linear_quantiles(fit: Fit, kind: str) -> np.ndarray:
     design = fit.model.design
     target = "reference" if kind == "marginal" else "conditional"
     mean = np.asarray(fit.predict(target=target, interval=None)["estimate"], dtype=float)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from ..core.cavity import Taken
 from ..core.own_groups import OwnGroups, own_groups
 from ..core.panels import Panels
-from ..predictions.linear import linear_predictors
+from ..core.separate_likelihood import Separate, SeparateLikelihood
 
 if TYPE_CHECKING:
     from ..fit.fit import Fit
@@ -25,57 +26,50 @@ def rows_out(fit: Fit) -> tuple[np.ndarray, np.ndarray]:
     estimate, it predicts with certainty: a row that agrees has density one, a row that does not has zero (log −∞). NaN
     where the rest does not determine its coefficients.
     """
-    linear: Any = fit.estimates.certainty
-    linear = getattr(linear, "_certainty", linear).linear
+    certainty: Any = fit.estimates.certainty
+    linear: SeparateLikelihood = getattr(certainty, "_certainty", certainty).linear
     found = linear.fit
-    obs, distribution = fit.model.observations, fit.model.distribution
-    codes, z, owner, x, x_owner = _columns(fit)
-    gamma = found.groups.gamma
-    fixed = _fixed(fit, z, owner, codes)
-    eta = _added(fixed, z, owner, gamma[codes])
+    panels, distribution = found.panels, found.panels.distribution
+    obs, eta = panels.observations, panels.eta(found.fixed, found.groups.gamma)
     with np.errstate(all="ignore"):
-        at = distribution.derivatives(obs, eta, 2)
-        taken = Taken(distribution, obs, eta, at, _covariance(linear, codes, z, owner, x, x_owner, eta.shape[1]))
+        taken = Taken(distribution, obs, eta, found.groups.at, _covariance(linear, eta.shape[1]))
         density, mean = taken.log_density.copy(), taken.mean.copy()
-        members = np.bincount(codes)
-        if float((members.astype(float) ** 2).sum()) <= PAIRS:
-            rest, alone = _without_each(fit, codes, z, owner, fixed, gamma)
-            unknown = alone | ~rest.fits
+        sizes = np.bincount(panels.codes).astype(float)
+        if panels.k and float(sizes @ sizes) <= PAIRS:
+            rest = _without_each(found)
+            unknown = ~rest.fits
             density[unknown], mean[unknown] = np.nan, np.nan
-            sure = ~unknown & ~rest.finite
-            limit = _added(fixed, z, owner, rest.gamma)[sure]
+            sure = np.flatnonzero(rest.fits & ~rest.finite)
+            own = replace(panels, codes=np.arange(len(eta)), groups=len(eta))
+            limit = own.eta(found.fixed, rest.gamma)[sure]
             value = distribution.log_density(obs.take(sure), limit)
             density[sure] = np.where(value < IMPOSSIBLE, -np.inf, value)
             mean[sure] = distribution.mean(obs.take(sure), limit)
     return density, mean
 
 
-def _columns(fit: Fit) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Codes, group columns with their predictors, and fixed columns with theirs."""
-    design = fit.model.design
-    ones = np.ones(design.n)
-    z = np.stack([ones if c is None else c for g in design.groups for c in g.columns], axis=1)
-    owner = np.array([g.predictor for g in design.groups for _ in g.names], dtype=np.int64)
-    x = np.stack([ones if c is None else c for c in design.fixed_columns], axis=1) if design.fixed_names else z[:, :0]
-    return design.groups[0].codes.astype(np.int64), z, owner, x, design.fixed_predictor
+def _covariance(linear: SeparateLikelihood, m: int) -> np.ndarray:
+    """Cov(η_i) = z_i'A⁻¹z_i + (x_i − h'z_i)'Cov(ĉ)(x_i − h'z_i), (n, m, m)."""
+    found = linear.fit
+    panels, n = found.panels, len(found.fixed)
+    placed, net = np.zeros((n, m, panels.k)), np.zeros((n, m, len(found.c)))
+    placed[:, panels.owner, np.arange(panels.k)] = panels.z
+    net[:, found.owner, np.arange(len(found.c))] = found.x
+    net -= placed @ found.h[panels.codes]
+    own = np.einsum("nda,nab,neb->nde", placed, found.groups.inverse[panels.codes], placed)
+    return np.asarray(own + np.einsum("ndp,pq,neq->nde", net, linear.inverse, net))
 
 
-def _fixed(fit: Fit, z: np.ndarray, owner: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """η less z'γ̂ of the search: what is common."""
-    linear: Any = fit.estimates.certainty
-    linear = getattr(linear, "_certainty", linear).linear
-    finite = np.where(np.isfinite(linear.effects), linear.effects, 0.0)
-    at_mean = linear_predictors(fit, groups=False)
-    own = linear.centred @ linear.mean  # b + this is γ
-    out = at_mean.copy()
-    for a in range(z.shape[1]):
-        out[:, owner[a]] -= z[:, a] * own[a]
-    del finite
-    return out
-
-
-def _added(fixed: np.ndarray, z: np.ndarray, owner: np.ndarray, gamma: np.ndarray) -> np.ndarray:
-    out = fixed.copy()
-    for a in range(z.shape[1]):
-        out[:, owner[a]] += z[:, a] * gamma[:, a]
-    return out
+def _without_each(found: Separate) -> OwnGroups:
+    """Every row's group fitted without that row, common coefficients held."""
+    panels = found.panels
+    order = np.argsort(panels.codes, kind="stable")
+    members = np.split(order, np.cumsum(np.bincount(panels.codes, minlength=panels.groups))[:-1])
+    left = [np.tile(rows, len(rows)).reshape(len(rows), -1)[~np.eye(len(rows), dtype=bool)] for rows in members]
+    gone = [np.repeat(rows, max(len(rows) - 1, 0)) for rows in members]
+    rows = np.concatenate(left)
+    several = Panels(
+        panels.distribution, panels.observations.take(rows), panels.z[rows], panels.owner, np.concatenate(gone),
+        len(found.fixed), prior=False,
+    )  # fmt: skip
+    return own_groups(several, found.fixed[rows], found.groups.gamma[panels.codes])

@@ -15,8 +15,10 @@ import numpy as np
 from ..numerics.newton import _free, _move, _stretch
 from .laplace import Laplace, LaplaceState
 from .laplace_objective import LaplaceObjective
+from .mode import TOLERANCE
 
 STEP = 1e-4
+ROUGH = 1e-9  # decrement that asks for no second look: the mode starts on its tangent, and moves once
 SHORT = 2e-5  # a step of one-sided differences
 FINE = 1e-2  # the largest step that only adds digits
 CHEAP = 0.001  # seconds of a gradient up to which both sides are looked at
@@ -78,9 +80,17 @@ class Curvature:
             size *= max(self.objective.reach[j], abs(self.state.theta[j])) if self._plain(j) else 1.0
             step = np.zeros(self.n_psi)
             step[i] = size
-            found = [self.gradient(self.near(side * step)) for side in sides]
+            found = [self._gradient_near(side * step) for side in sides]
             out[i] = (found[0] - (found[1] if len(found) == 2 else here)) / (size * len(found))
         return 0.5 * (out + out.T)
+
+    def _gradient_near(self, step: np.ndarray) -> np.ndarray:
+        """The gradient at ψ̂ + step, from a mode that is only as exact as differences need."""
+        self.criterion.fine = ROUGH
+        try:
+            return self.gradient(self.near(step))
+        finally:
+            self.criterion.fine = TOLERANCE
 
     @cached_property
     def here(self) -> np.ndarray:

@@ -27,11 +27,12 @@ from ..families.base import Derivatives, Distribution
 from ..scales.base import Scale
 from .latent import Latent
 from .likelihood import Slope
-from .mode import Mode, conditional_mode, positive_part
+from .mode import TOLERANCE, Mode, conditional_mode, positive_part
 from .row_terms import RowTerms
 
 
 DEAR = 0.005  # seconds of a factorisation from which an old one is used for the first steps towards a mode
+LOOSE = 1e-10  # decrement of a mode far from the optimum
 FAR = 1.0  # step of a parameter beyond which the tangent of the mode says little
 
 
@@ -73,6 +74,7 @@ class Laplace:
         self.n_coefficients = rows.n_coefficients
         self.evaluations = 0
         self.current: LaplaceState | None = None  # whose factorisation the workspace holds
+        self.fine = TOLERANCE  # decrement of the mode
         self._warm = np.zeros(sum(f.n_levels * f.k for f in rows.factors))
         self._tangent: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None  # φ, û and ∂û/∂φ there
 
@@ -105,6 +107,9 @@ class Laplace:
         """d at φ; infinite where the density or the curvature fails (a value, not an error)."""
         if self.current is not None and np.array_equal(theta, self.current.theta):
             return self.current
+        if self._tangent is not None and self.fine <= LOOSE:  # a mode as exact as the step is long needs no more
+            step = float(np.max(np.abs(theta - self._tangent[0]), initial=0.0))
+            self.fine = max(TOLERANCE, min(LOOSE, 1e-8 * step * step))
         self.current = self._evaluate(theta, self._predicted(theta))
         return self.current
 
@@ -122,7 +127,7 @@ class Laplace:
             lam, fixed = self.factors(theta), self.rows.fixed(theta[self.n_theta :])
             if not self.rows.factors:
                 return self._without_groups(theta, fixed)
-            mode = conditional_mode(self.latent, self.terms, lam, fixed, warm, self._factored(lam))
+            mode = conditional_mode(self.latent, self.terms, lam, fixed, warm, self._factored(lam), self.fine)
         if mode is None or not np.isfinite(mode.log_det):
             return LaplaceState(theta, np.inf, tuple(lam), None)
         self._warm = mode.u
@@ -192,7 +197,9 @@ class Laplace:
         v = latent.solve(latent.pulled(np.ascontiguousarray(t[:, which])))
         zv = latent.row_effects(latent.scaled(state.lam, v))
         g = t - (at.second[:, 0] * zv if self.rows.m == 1 else np.einsum("nda,na->nd", at.second[:, :, which], zv))
-        zs = latent.level_sums(np.ascontiguousarray(at.first[:, which]))
+        zs = state.mode.scores if state.mode is not None else None
+        if zs is None:
+            zs = latent.level_sums(np.ascontiguousarray(at.first[:, which]))
         zg = latent.level_sums(np.ascontiguousarray(g[:, which]))
         return _Pieces(t, v, g, zs, zg, inverse.sums)
 

@@ -29,7 +29,10 @@ MOST_CHORDS, SHRINKS = 25, 0.5
 
 @dataclass(frozen=True)
 class Mode:
-    """Where h is least: effects, linear predictors, derivatives there up to order 2, log|H|; H is left factored."""
+    """Where h is least: effects, linear predictors, derivatives there up to order 2, log|H|; H is left factored.
+
+    `scores` are Z's, the sums of the scores by effect, where they were computed on the way.
+    """
 
     u: np.ndarray
     eta: np.ndarray
@@ -37,6 +40,7 @@ class Mode:
     h: float
     log_det: float
     steps: int
+    scores: np.ndarray | None = None
 
 
 def conditional_mode(
@@ -46,10 +50,12 @@ def conditional_mode(
     fixed: np.ndarray,
     start: np.ndarray,
     chords: bool = False,
+    tolerance: float = TOLERANCE,
 ) -> Mode | None:
     """The mode from a start; None where no point with a finite density was found.
 
-    `chords`: the factorisation at hand belongs to a nearby point; it serves for the first steps.
+    `chords`: the factorisation at hand belongs to a nearby point; it serves for the first steps. `tolerance` is that of the
+    Newton decrement.
     """
     rows, which = latent.rows, list(latent.rows.latent)
     obs = rows.observations
@@ -69,27 +75,29 @@ def conditional_mode(
         return None
     at, h = found
     if chords:
-        u, zb, at, h = _chords(latent, distribution, lam, place, (u, zb, at, h), which)
+        u, zb, at, h = _chords(latent, distribution, lam, place, (u, zb, at, h), which, tolerance)
     before = np.inf
     for step in range(1, MOST_STEPS + 1):
         observed, solution = _direction(latent, lam, at, zb, which)
         if solution is None:
             return None
         delta = solution.u - u
-        pull = latent.pulled(np.ascontiguousarray(_first(at)[:, which])) - u
+        sums = latent.level_sums(np.ascontiguousarray(_first(at)[:, which]))
+        pull = latent.transposed(sums) - u
         decrement = float(delta @ pull)
-        settled = decrement < SETTLED and decrement > 0.1 * before  # rounding of the gradient is all that is left
+        # rounding of the gradient is all that is left
+        settled = decrement < SETTLED + rounding(h) and decrement > 0.1 * before
         before = decrement
-        if observed and (settled or decrement <= TOLERANCE * (1.0 + 1e-3 * abs(h))):
-            return Mode(u, place(zb), at, h, solution.log_det, step)
+        if observed and (settled or decrement <= tolerance * (1.0 + 1e-3 * abs(h))):
+            return Mode(u, place(zb), at, h, solution.log_det, step, sums)
         moved = _search(latent, distribution, lam, place, u, zb, delta, h, decrement)
         if moved is None:  # rounding: no lower point can be told
-            return Mode(u, place(zb), at, h, solution.log_det, step) if observed else None
+            return Mode(u, place(zb), at, h, solution.log_det, step, sums) if observed else None
         u, zb, at, h = moved
     return None
 
 
-def _chords(latent, distribution, lam, place, point, which):  # type: ignore[no-untyped-def]
+def _chords(latent, distribution, lam, place, point, which, tolerance):  # type: ignore[no-untyped-def]
     """Steps with an old factorisation while each is much shorter than the one before it."""
     latent.lam = [np.ascontiguousarray(v) for v in lam]
     before = np.inf
@@ -98,7 +106,7 @@ def _chords(latent, distribution, lam, place, point, which):  # type: ignore[no-
         pull = latent.pulled(np.ascontiguousarray(_first(at)[:, which])) - u
         delta = latent.solve(pull)
         decrement = float(delta @ pull)
-        if not 0.0 < decrement < SHRINKS * before or decrement <= 1e-2 * TOLERANCE * (1.0 + 1e-3 * abs(h)):
+        if not 0.0 < decrement < SHRINKS * before or decrement <= 1e-2 * tolerance * (1.0 + 1e-3 * abs(h)):
             break
         before = decrement
         change = latent.row_effects(latent.scaled(lam, delta))
@@ -107,6 +115,11 @@ def _chords(latent, distribution, lam, place, point, which):  # type: ignore[no-
             break
         point = u + delta, zb + change, *found
     return point
+
+
+def rounding(h: float) -> float:
+    """Differences of h that its rounding hides."""
+    return 1e-14 * (1.0 + abs(h))
 
 
 def _first(at: Derivatives) -> np.ndarray:
@@ -144,13 +157,13 @@ def positive_part(w: np.ndarray) -> np.ndarray:
 def _search(latent, distribution, lam, place, u, zb, delta, h, decrement):  # type: ignore[no-untyped-def]
     """The first point along the step that lowers h enough."""
     change = latent.row_effects(latent.scaled(lam, delta))
-    slack = 1e-14 * (1.0 + abs(h))
+    slack = rounding(h)
     size = 1.0
     for _ in range(60):
         trial_u, trial_zb = u + size * delta, zb + size * change
         found = _evaluate(distribution, latent.rows.observations, place(trial_zb), trial_u)
-        if found is not None and found[1] <= h - SUFFICIENT * size * decrement + slack:
-            return trial_u, trial_zb, *found
+        if found is not None and (decrement < slack or found[1] <= h - SUFFICIENT * size * decrement + slack):
+            return trial_u, trial_zb, *found  # what is below the rounding of h is taken on trust
         if size * decrement < slack:
             return None
         size *= 0.5

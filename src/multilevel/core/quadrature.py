@@ -15,10 +15,13 @@ import numpy as np
 
 from ..data.latent_rows import LatentRows
 from ..families.base import Distribution
+from ..numerics.hermite import product_rule
 from ..scales.base import Scale
 from .laplace import Laplace, LaplaceState, _Pieces
 from .likelihood import Slope
 from .quadrature_levels import Integral, Level, chain_of
+
+MOST = 1_000_000  # points of a rule that is not made in order to count them
 
 
 @dataclass(frozen=True)
@@ -49,11 +52,7 @@ class Quadrature(Laplace):
     @property
     def seconds(self) -> float:
         """Rough time of one gradient."""
-        depth = len(self.top.rule)
-        level = self.top.inner
-        while level is not None:
-            depth, level = depth * len(level.rule), level.inner
-        return super().seconds + 5e-8 * depth * self.rows.n
+        return super().seconds + 5e-8 * points(self.rows, self.nodes) * self.rows.n
 
     def _evaluate(self, theta: np.ndarray, warm: np.ndarray) -> LaplaceState:
         found = super()._evaluate(theta, warm)
@@ -99,3 +98,11 @@ class Quadrature(Laplace):
             return Slope(gradient, np.zeros((0, 0)), none, tuple(scores))
         pieces = _Pieces(none, none, none, found.zs, none, [])
         return Slope(gradient, self._hessian(state, state.mode.at, pieces), none, tuple(scores))
+
+
+def points(rows: LatentRows, nodes: int) -> int:
+    """Points of the product rule for the levels of the outermost factor, nested ones inside."""
+    out = 1
+    for factor in rows.factors:
+        out *= nodes**factor.k if nodes**factor.k > MOST else len(product_rule(nodes, factor.k))
+    return out

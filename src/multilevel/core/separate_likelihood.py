@@ -29,8 +29,15 @@ SETTLED = 1e-9  # Newton decrement of the common coefficients
 
 @dataclass(frozen=True, eq=False)
 class Separate:
-    """The maximum: common coefficients (p_c,), the groups at it, information S (p_c, p_c), h_g (J, k, p_c)."""
+    """The maximum: common coefficients (p_c,), the groups at it, information S (p_c, p_c), h_g (J, k, p_c).
 
+    panels, x (n, p_c), owner (p_c,), fixed (n, m): the rows it was found on, and η without the groups' own part
+    """
+
+    panels: Panels
+    x: np.ndarray
+    owner: np.ndarray
+    fixed: np.ndarray
     c: np.ndarray
     groups: OwnGroups
     information: np.ndarray
@@ -82,7 +89,7 @@ def separate_fit(
             break
         c, own, value = c + size * step, trial, reached
     information, h = _common(panels, x, owner, own)
-    return Separate(c, own, information, h, value, converged)
+    return Separate(panels, x, owner, fixed(c), c, own, information, h, value, converged)
 
 
 def _common(panels: Panels, x: np.ndarray, owner: np.ndarray, own: OwnGroups) -> tuple[np.ndarray, np.ndarray]:

@@ -169,7 +169,7 @@ def _fixed(design: Design, distribution: Distribution, rank: str) -> tuple[Any, 
         if len(mine):
             columns, back, gone = _standardised(design, mine, rank)
             dropped += [(int(mine[j]), tuple(int(mine[i]) for i in others)) for j, others in gone]
-        elif d >= len(design.layout.locations):
+        elif d >= len(design.layout.locations) and not _described(design, d):
             columns, back = np.ones((design.n, 1)), np.zeros((0, 1))
             constants.append((names[d], d, at))
         else:
@@ -182,6 +182,12 @@ def _fixed(design: Design, distribution: Distribution, rank: str) -> tuple[Any, 
     for (mine, back), place in zip(blocks, places, strict=True):
         to_beta[mine, place] = back
     return tuple(x), tuple(places), to_beta, tuple(constants), tuple(dropped)
+
+
+def _described(design: Design, predictor: int) -> bool:
+    """Whether a predictor without fixed columns has a formula all the same: ``nu ~ 0 + offset(c)``."""
+    known = predictor < len(design.offsets) and design.offsets[predictor] is not None
+    return known or any(g.predictor == predictor for g in design.groups)
 
 
 def _standardised(

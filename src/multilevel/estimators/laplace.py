@@ -13,8 +13,9 @@ References: Tierney & Kadane (1986), JASA 81; Breslow & Clayton (1993), JASA 88;
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -38,12 +39,12 @@ class Laplace(Estimator):
 
     def estimate(self, model: Model) -> Estimates:
         with np.errstate(all="ignore"):
-            return in_the_limit(model, self.criterion, self._maximise)
+            return in_the_limit(model, lambda limit: self.criterion(limit, {}), self._maximise)
 
     def _maximise(self, model: Model, criterion: Criterion) -> Estimates:
         return maximise_approximation(model, criterion, "Laplace", self.maxiter, self.start)
 
-    def criterion(self, model: Model) -> Criterion:
+    def criterion(self, model: Model, notes: Mapping[str, Any]) -> Criterion:
         """The approximate deviance of a model."""
         return laplace(model.rows, model.distribution, model.scales)
 

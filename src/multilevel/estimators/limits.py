@@ -5,7 +5,7 @@
 So the coefficients with d_j ≠ 0 are ±∞, all others, the variances of the groups among them, are those of the rows
 that stay uncertain, and the log-likelihood is its supremum.
 
-Reference: Geyer (2009), *Likelihood inference in exponential families and directions of recession*, Electron. J. Stat. 3.
+Reference: Geyer (2009), *Likelihood inference in exponential families and directions of recession*, EJS 3.
 """
 
 from __future__ import annotations

@@ -104,6 +104,16 @@ class Answers:
 
         return predict(self, new_data, **settings)
 
+    def _fitted_means(self: Any) -> np.ndarray:
+        from ..predictions.residuals import fitted_means
+
+        return fitted_means(self)
+
+    def _generalized_residuals(self: Any, kind: str) -> np.ndarray:
+        from ..predictions.residuals import residuals
+
+        return residuals(self, kind)
+
     def simulate(self: Any, draws: int = 1, **settings: Any) -> np.ndarray:
         """Responses simulated from the fitted model, (draws, n): ``simulate(100, seed=1, target="new_group")``."""
         from ..predictions.simulation import simulate

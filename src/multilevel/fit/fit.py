@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .estimates import Estimates
     from .summary import Summary
 
-RESIDUALS = ("response", "pearson", "standardized", "quantile")
+RESIDUALS = ("response", "pearson", "standardized", "deviance", "working", "quantile")
 N_DRAWS = 1000
 
 
@@ -262,19 +262,25 @@ class Fit(Answers):
     # --- rows ----------------------------------------------------------------------------------------------------
     @cached_property
     def fitted_values(self) -> np.ndarray:
-        """Conditional mean of each row used: x'β̂ + z'b̂."""
-        out = np.asarray(self.predict(interval=None)["estimate"], dtype=float)
+        """Conditional mean of each row used, at x'β̂ + z'b̂; probabilities of the categories (n, K)."""
+        if self.model.is_linear:
+            out = np.asarray(self.predict(interval=None)["estimate"], dtype=float)
+        else:
+            out = self._fitted_means()
         out.flags.writeable = False
         return out
 
-    def residuals(self, kind: str = "response") -> np.ndarray:
-        """Residuals of the rows used.
+    def residuals(self, kind: str = "response", *, seed: int | None = 0) -> np.ndarray:
+        """Residuals of the rows used, given the group effects.
 
         Parameters
         ----------
-        kind : {"response", "pearson", "standardized", "quantile"}
-            y − ŷ; times √weight (or over the known standard error); and over σ besides (lme4's scaled residuals);
-            or Φ⁻¹(F(y)), standard normal when the model is right (`checks.residuals.quantile_residuals`).
+        kind : {"response", "pearson", "standardized", "deviance", "working", "quantile"}
+            y − ŷ; times √weight (or over the known standard error); over σ besides (lme4's scaled residuals); or
+            Φ⁻¹(F(y)), standard normal when the model is right (`checks.residuals.quantile_residuals`). Other families:
+            `predictions.residuals`; Pearson's are over the standard deviation of the row, and so standardized ones too.
+        seed : int or None
+            Of the quantile residuals of discrete responses, which are random within the step of F at y.
 
         Returns
         -------
@@ -286,16 +292,20 @@ class Fit(Answers):
         if kind == "quantile":
             from ..checks.residuals import quantile_residuals
 
-            return quantile_residuals(self)
+            return quantile_residuals(self, seed=seed)
+        return self._linear_residuals(kind) if self.model.is_linear else self._generalized_residuals(kind)
+
+    def _linear_residuals(self, kind: str) -> np.ndarray:
         design = self.model.design
         out = design.response - self.fitted_values
-        if kind == "response":
+        if kind in ("response", "working"):
             return out
         if design.weights is not None and design.weights_kind == "precision":
             out = out * np.sqrt(design.weights)
         if design.known_se is not None:
             out = out / design.known_se
-        return out / self.sigma if kind == "standardized" and self.sigma else out  # a perfect fit has no scale
+        scaled = kind in ("standardized", "deviance") and self.sigma  # a perfect fit has no scale
+        return out / self.sigma if scaled else out
 
     # --- the whole -----------------------------------------------------------------------------------------------
     @cached_property

@@ -240,6 +240,7 @@ def _searched(rows: LatentRows, conditions: Conditions) -> Separation | None:
     columns = conditions.columns(rows)[:, fixed]
     basis = null_space(columns[conditions.tied])
     inside = columns[~conditions.tied] @ basis
+    inside[np.linalg.norm(inside, axis=1) < TIE * np.linalg.norm(columns[~conditions.tied], axis=1)] = 0.0
     found = recession(inside)
     if found is None:
         return None
@@ -264,7 +265,7 @@ def null_space(a: np.ndarray) -> np.ndarray:
     if not len(a):
         return np.eye(p)
     size = np.sqrt((a**2).sum(axis=0))
-    size[size == 0.0] = 1.0
+    size[size <= TIE * size.max()] = 1.0
     values, vectors = np.linalg.eigh((a / size).T @ (a / size))
     out = vectors[:, values <= (TIE * TIE) * max(len(a), 1)] / size[:, None]
     return np.linalg.qr(out)[0] if out.shape[1] else np.zeros((p, 0))

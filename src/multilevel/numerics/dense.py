@@ -92,8 +92,11 @@ def triangular(factor: np.ndarray, b: np.ndarray, transposed: bool = False) -> n
     if n == 0:
         return b.copy()
     if n < LARGE:
-        lower = np.tril(factor)
-        return np.linalg.solve(lower.T if transposed else lower, b)
+        from .layout import solve_triangle
+
+        small = np.array(b, dtype=float, order="C").reshape(n, -1)
+        solve_triangle(np.ascontiguousarray(factor), small, transposed)
+        return small.reshape(b.shape)
     from scipy.linalg.lapack import dtrtrs
 
     out, _ = dtrtrs(factor.T, b, lower=0, trans=0 if transposed else 1)

@@ -160,11 +160,16 @@ def eliminate_leading(A, B, T, at, col, width, shift, lam, lam1, where, ns, nt, 
             log_det += np.log(product)
             product = 1.0
         begin, end = at[level], at[level + 1]
+        together = end > begin and col[end - 1] - col[begin] == end - 1 - begin  # meets neighbours only: a dense row
         for s1 in range(begin, end):
             c1 = col[s1]
             if k == 1:  # the common case, worth its own loops: one multiplication a pair
                 v = W[s1, 0]
-                if ns == 0:
+                if ns == 0 and together:
+                    base = sbase + np.int64(c1) * nt + col[begin]
+                    for s2 in range(s1 - begin + 1):
+                        S[base + s2] -= v * W[begin + s2, 0]
+                elif ns == 0:
                     base = sbase + np.int64(c1) * nt
                     for s2 in range(begin, s1 + 1):
                         S[base + col[s2]] -= v * W[s2, 0]
@@ -325,6 +330,7 @@ def invert_leading(
     for level in range(n_levels):
         begin, end = at[level], at[level + 1]
         w = end - begin
+        together = w > 0 and col[end - 1] - col[begin] == w - 1
         for a in range(k):
             inverse[a, a] = 1.0 / L[level, a, a]
             for b in range(a):
@@ -347,7 +353,14 @@ def invert_leading(
             if k == 1:
                 own_weight = W[begin + s1, 0]
                 total = 0.0
-                if ns == 0:
+                if ns == 0 and together:
+                    first = base + col[begin]
+                    for s2 in range(s1):
+                        v = P[first + s2]
+                        total += v * W[begin + s2, 0]
+                        acc[s2, 0] += v * own_weight
+                    total += P[first + s1] * own_weight
+                elif ns == 0:
                     for s2 in range(s1):
                         v = P[base + col[begin + s2]]
                         total += v * W[begin + s2, 0]

@@ -179,3 +179,25 @@ def mirror_triangle(a):
             for i in range(i0, min(i0 + tile, n)):
                 for j in range(j0, min(j0 + tile, i)):
                     a[j, i] = a[i, j]
+
+
+@kernel("void(float64[:, ::1], float64[:, ::1], boolean)")
+def solve_triangle(lower, b, transposed):
+    """L⁻¹ b, or L'⁻¹ b, in place; reads the lower triangle only."""
+    n, m = b.shape
+    if not transposed:
+        for i in range(n):
+            for t in range(i):
+                v = lower[i, t]
+                for s in range(m):
+                    b[i, s] -= v * b[t, s]
+            for s in range(m):
+                b[i, s] /= lower[i, i]
+        return
+    for i in range(n - 1, -1, -1):
+        for s in range(m):
+            b[i, s] /= lower[i, i]
+        for t in range(i):
+            v = lower[i, t]
+            for s in range(m):
+                b[t, s] -= v * b[i, s]

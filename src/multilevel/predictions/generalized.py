@@ -17,7 +17,7 @@ import numpy as np
 
 from ..families.base import Observations
 from ..formula.design import Rows
-from .integrals import root, sampled, sequence
+from .integrals import Function, root, sampled, sequence
 from .means import Mean, gradient
 from .new_rows import needed_for_a_response, observations
 from .quantiles import response_quantiles
@@ -92,9 +92,8 @@ def _linear(some: Uncertain, locations: tuple[str, ...], mean: Mean, level: floa
     k = len(locations)
     found = {"estimate": some.eta[:, :k]}
     if level is not None:
-        variance = np.einsum("ndd->nd", some.covariance + some.new.covariance)[:, :k]
-        error = np.sqrt(variance)
-        half = (_normal(level) * _stretch(some, level))[:, None] * error
+        error = np.sqrt(np.einsum("ndd->nd", some.covariance + some.new.covariance)[:, :k])
+        half = _normal(level) * np.sqrt(np.einsum("ndd->nd", _stretched(some, level))[:, :k])
         found |= {"std_error": error, "lower": found["estimate"] - half, "upper": found["estimate"] + half}
     return _named(found, mean.labels[1:] if k > 1 else ())
 
@@ -105,23 +104,37 @@ def _normal(level: float) -> float:
     return float(ndtri(0.5 + level / 2.0))
 
 
-def _stretch(some: Uncertain, level: float) -> np.ndarray:
-    """How much longer intervals of a new group are than normal ones, (n,): t quantiles over normal ones.
+def _stretched(some: Uncertain, level: float) -> np.ndarray:
+    """The covariance of a new group's η, (n, m, m), enlarged for intervals by normal quantiles.
 
-    Degrees of freedom of the whole variance, 2V²/Var(V̂), of the first predictor that varies between groups.
+    Each predictor that varies between groups gets t quantiles with the degrees of freedom 2V²/Var(V̂) of its whole
+    variance V; but no more than the upper end of its standard deviation between groups is worth: where the groups say
+    nearly nothing about it, degrees of freedom are no measure.
     """
     from scipy.special import stdtrit
 
-    n = len(some.eta)
-    diagonal = np.einsum("ndd->nd", some.new.covariance)
-    varying = np.flatnonzero(diagonal.max(axis=0, initial=0.0) > 0.0)
-    if not len(varying) or len(some.new.slopes) == 0:
-        return np.ones(n)
-    d = int(varying[0])
-    total = diagonal[:, d] + some.covariance[:, d, d]
-    df = 2.0 * total**2 / some.quadratic(some.new.slopes[:, :, d, d])
-    df = np.where(np.isfinite(df), np.clip(df, 1.0, 1e9), 1e9)
-    return np.asarray(stdtrit(df, 0.5 + level / 2.0) / _normal(level))
+    z = _normal(level)
+    total = some.covariance + some.new.covariance
+    factor = np.ones(some.eta.shape)
+    for d in range(factor.shape[1]) if len(some.new.slopes) else ():
+        between, whole = some.new.covariance[:, d, d], total[:, d, d]
+        if not np.any(between > 0.0):
+            continue
+        scatter = some.quadratic(some.new.slopes[:, :, d, d])
+        df = 2.0 * whole**2 / scatter
+        df = np.where(np.isfinite(df), np.clip(df, 1.0, 1e9), 1e9)
+        highest = np.sqrt(between) + z * np.sqrt(scatter / (4.0 * between))
+        most = np.sqrt((whole - between + highest**2) / whole)
+        found = np.fmin(stdtrit(df, 0.5 + level / 2.0) / z, most)
+        factor[:, d] = np.where(between > 0.0, found, 1.0)
+    return np.asarray(total * factor[:, :, None] * factor[:, None, :])
+
+
+def _only(covariance: np.ndarray, predictors: np.ndarray) -> np.ndarray:
+    """The covariance of some predictors, the others held."""
+    out = np.zeros_like(covariance)
+    out[:, predictors[:, None], predictors] = covariance[:, predictors[:, None], predictors]
+    return out
 
 
 # --- means -------------------------------------------------------------------------------------------------------
@@ -152,7 +165,7 @@ def _of_parameters(mean: Mean, some: Uncertain, estimate: np.ndarray, level: flo
     error = np.sqrt(np.maximum(variance, 0.0))
     matters = _matters(slope, some.covariance)
     if len(matters) == 1 and slope.shape[1] == 1 and not some.averaged.any:  # the interval of one η, transformed
-        ends = _transformed(mean.at, some, int(matters[0]), np.full(len(some.eta), _normal(level)), some.covariance)
+        ends = _transformed(mean.at, some, int(matters[0]), level, some.covariance)
     else:
         ends = mean.ends(estimate, _normal(level) * error)
     return {"std_error": error, "lower": ends[0], "upper": ends[1]}
@@ -172,9 +185,9 @@ def _by_spread(mean: Mean, some: Uncertain) -> np.ndarray:
     return out
 
 
-def _transformed(f: Any, some: Uncertain, d: int, quantile: np.ndarray, covariance: np.ndarray) -> list[np.ndarray]:
-    """f at η_d ± its interval, in order."""
-    half = quantile * np.sqrt(covariance[:, d, d])
+def _transformed(f: Function, some: Uncertain, d: int, level: float, covariance: np.ndarray) -> list[np.ndarray]:
+    """f at the ends of the interval of η_d, in order."""
+    half = _normal(level) * np.sqrt(covariance[:, d, d])
     ends = []
     for sign in (-1.0, 1.0):
         eta = some.eta.copy()
@@ -187,25 +200,26 @@ def _of_new_groups(mean: Mean, some: Uncertain, level: float) -> dict[str, np.nd
     """Spread and quantiles of the mean between groups, what is uncertain about the parameters included."""
     total = some.covariance + some.new.covariance
     f = mean.over(some.averaged.covariance)
-    stretch = _stretch(some, level)
     matters = _matters(gradient(f, some.eta), total)
-    wide = total + some.averaged.covariance
-    first = mean.averaged(mean.at, some.eta, wide)
-    within = _within(mean, some) if some.averaged.any else 0.0
-    variance = mean.averaged(mean.square, some.eta, wide) - first**2 - within
+    wide = _stretched(some, level)
     if len(matters) == 1 and not mean.labels:
-        ends = _transformed(f, some, int(matters[0]), _normal(level) * stretch, total)
+        low, high = _transformed(f, some, int(matters[0]), level, wide)
+        whole = _only(total, matters) + some.averaged.covariance
+        variance = mean.averaged(mean.square, some.eta, whole) - mean.averaged(mean.at, some.eta, whole) ** 2
+        error = np.sqrt(np.maximum(variance - _within(mean, some), 0.0))
     else:
-        some_total = np.zeros_like(total)
-        some_total[:, matters[:, None], matters] = total[:, matters[:, None], matters]
-        spread = root(some_total) * stretch[:, None, None]
-        found = sampled(f, some.eta, spread, sequence(POINTS, spread.shape[2]))
-        ends = list(np.quantile(found, [0.5 - level / 2.0, 0.5 + level / 2.0], axis=0))
-    return {"std_error": np.sqrt(np.maximum(variance, 0.0)), "lower": ends[0], "upper": ends[1]}
+        spread = root(_only(total, matters))
+        points = sequence(POINTS, spread.shape[2])
+        error = sampled(f, some.eta, spread, points).std(axis=0)
+        found = sampled(f, some.eta, root(_only(wide, matters)), points)
+        low, high = np.quantile(found, [0.5 - level / 2.0, 0.5 + level / 2.0], axis=0)
+    return {"std_error": error, "lower": low, "upper": high}
 
 
-def _within(mean: Mean, some: Uncertain) -> np.ndarray:
+def _within(mean: Mean, some: Uncertain) -> np.ndarray | float:
     """The part of the variance of means that lies between groups which are averaged over."""
+    if not some.averaged.any:
+        return 0.0
     square = mean.averaged(mean.square, some.eta, some.averaged.covariance)
     return square - mean.averaged(mean.at, some.eta, some.averaged.covariance) ** 2
 
@@ -220,12 +234,11 @@ def _response(
     found = {"estimate": times * _mean(mean, some, None)["estimate"][:, 0]}
     if level is None or not len(times):
         return found
-    total = some.covariance + some.new.covariance + some.averaged.covariance
-    kept = np.zeros_like(total)
-    kept[:, np.array(varying)[:, None], varying] = total[:, np.array(varying)[:, None], varying]
+    which = np.array(varying)
+    kept = _only(some.covariance + some.new.covariance + some.averaged.covariance, which)
     first = mean.averaged(mean.at, some.eta, kept)
     variance = mean.averaged(mean.variance, some.eta, kept) + mean.averaged(mean.square, some.eta, kept) - first**2
-    spread = root(kept) * _stretch(some, level)[:, None, None]
+    spread = root(_only(_stretched(some, level) + some.averaged.covariance, which))
     shares = (0.5 - level / 2.0, 0.5 + level / 2.0)
     low, high = response_quantiles(mean.distribution, obs, some.eta, spread, shares)
     return {**found, "std_error": times * np.sqrt(np.maximum(variance[:, 0], 0.0)), "lower": low, "upper": high}
@@ -244,7 +257,7 @@ def _category(mean: Mean, some: Uncertain, level: float | None) -> Columns:
     if level is None or not mean.distribution.family.ordered:
         return found
     total = some.covariance + some.new.covariance + some.averaged.covariance
-    steps = np.cumsum(mean.averaged(mean.at, some.eta, total), axis=1)
+    steps = np.cumsum(mean.averaged(mean.at, some.eta, _only(total, np.zeros(1, np.int64))), axis=1)
     for name, share in (("lower", 0.5 - level / 2.0), ("upper", 0.5 + level / 2.0)):
         place = np.minimum((steps < share - 1e-12).sum(axis=1), len(labels) - 1)
         found[name] = np.where(known, labels[place], None)

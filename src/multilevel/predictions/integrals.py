@@ -23,6 +23,7 @@ REACH = 8.5  # standard deviations to either side
 STEP = 0.5  # between nodes: of ξ, and of η
 FINEST = 0.2  # step of ξ in two dimensions
 NEGLIGIBLE = 1e-12  # weight below which a point where f is not defined is left out
+CELLS = 20_000  # rows times points at once
 POINTS = 4096  # of a sequence in three dimensions and more
 
 
@@ -56,8 +57,8 @@ def average(f: Function, eta: np.ndarray, spread: np.ndarray, grows: bool = Fals
     out: np.ndarray | None = None
     for rows, points, weights in rules(spread, grows):
         total: np.ndarray | None = None
-        for point, weight in zip(points, weights, strict=True):
-            part = weight * f(_moved(eta[rows], spread[rows], point), rows)
+        for weight, value in zip(weights, _values(f, eta, spread, rows, points), strict=True):
+            part = weight * value
             if weight < NEGLIGIBLE:
                 part = np.nan_to_num(part, nan=0.0, posinf=np.inf)
             total = part if total is None else total + part
@@ -71,15 +72,25 @@ def average(f: Function, eta: np.ndarray, spread: np.ndarray, grows: bool = Fals
 
 def sampled(f: Function, eta: np.ndarray, spread: np.ndarray, points: np.ndarray) -> np.ndarray:
     """f at every point (N, r) of each row, (N, n, …)."""
-    rows = np.arange(len(eta))
-    return np.stack([f(_moved(eta, spread, point), rows) for point in points])
+    return np.stack(list(_values(f, eta, spread, np.arange(len(eta)), points)))
 
 
-def _moved(eta: np.ndarray, spread: np.ndarray, point: np.ndarray) -> np.ndarray:
-    out = eta.copy()
-    for j, x in enumerate(point):
-        out += x * spread[:, :, j]
-    return out
+def _values(
+    f: Function, eta: np.ndarray, spread: np.ndarray, rows: np.ndarray, points: np.ndarray
+) -> Iterator[np.ndarray]:
+    """f of some rows at one point after the other; many at once where the rows are few."""
+    n = len(rows)
+    size = max(1, CELLS // n)
+    centre, root_ = eta[rows], spread[rows]
+    for first in range(0, len(points), size):
+        some = points[first : first + size]
+        moved = np.empty((len(some), *centre.shape))
+        for i, point in enumerate(some):
+            moved[i] = centre
+            for j, x in enumerate(point):
+                moved[i] += x * root_[:, :, j]
+        found = f(moved.reshape(-1, centre.shape[1]), np.tile(rows, len(some)))
+        yield from found.reshape(len(some), n, *found.shape[1:])
 
 
 def rules(spread: np.ndarray, grows: bool = False) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:

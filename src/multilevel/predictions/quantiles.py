@@ -16,7 +16,7 @@ from ..links import forward, inverse
 from .integrals import STEP, grid, sequence
 
 CELLS = 200_000  # rows times nodes at once
-POINTS = 1024  # of a sequence, in two dimensions and more
+POINTS = 512  # of a sequence, in two dimensions and more
 REACH, NEAR, FINEST = 6.0, 1e-3, 4
 DOUBLINGS, HALVINGS = 70, 60
 

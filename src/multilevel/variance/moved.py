@@ -6,6 +6,9 @@
 A level moves far when its own estimate is far from the others (`distance`, in standard deviations between levels) and
 poorly known (`noise`, its standard error over that standard deviation; few rows make it large). The standard errors
 beside each other say how much precision was borrowed.
+
+In generalized models `own` is the level's own maximum-likelihood estimate, all other terms held; −∞ or ∞ where its rows
+are all alike, and then without a standard error.
 """
 
 from __future__ import annotations
@@ -43,7 +46,7 @@ def moved(fit: Fit, group: str | None = None) -> dict[str, Any]:
     """
     if fit.estimator.name in ("none", "within"):
         message = f'"{fit.estimator.name}" moves nothing: its estimates are the levels\' own'
-        raise SettingError(message, hint='Use "reml".')
+        raise SettingError(message, hint=f'Use "{"reml" if fit.model.is_linear else "laplace"}".')
     label = _label(fit, group)
     out: dict[str, list[Any]] = {name: [] for name in COLUMNS}
     for t, g in enumerate(fit.model.design.groups):
@@ -51,7 +54,8 @@ def moved(fit: Fit, group: str | None = None) -> dict[str, Any]:
             for name, values in zip(COLUMNS, _of_term(fit, t), strict=True):
                 out[name].append(values)
     columns = {name: np.concatenate(parts) for name, parts in out.items()}
-    order = np.argsort(-np.nan_to_num(np.abs(columns["moved"]) / _scale(fit, label, columns["term"])), kind="stable")
+    far = np.abs(columns["moved"]) / _scale(fit, label, columns["term"])
+    order = np.argsort(-np.where(np.isnan(far), 0.0, far), kind="stable")
     found = {name: values[order] for name, values in columns.items()}
     return {name: values.tolist() if name in ("level", "term") else values for name, values in found.items()}
 
@@ -82,6 +86,43 @@ def _scale(fit: Fit, label: str, terms: np.ndarray) -> np.ndarray:
 
 
 def _of_term(fit: Fit, t: int) -> tuple[np.ndarray, ...]:
+    """The columns of one term."""
+    group, effects = fit.model.design.groups[t], fit.estimates.effects[t]
+    levels, k = len(group.levels), len(group.names)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        own, own_se = _own(fit, t) if fit.model.is_linear else _own_likelihood(fit, t)
+        error = np.sqrt(np.diagonal(fit.effect_covariances[t], axis1=1, axis2=2))
+        sd = np.sqrt(np.diag(fit.estimates.covariances[t]))
+        distance, noise, borrowed = own / sd, own_se / sd, 1.0 - (error / own_se) ** 2
+    names = np.repeat(np.array(group.levels, dtype=object), k)
+    terms = np.tile(np.array(group.names, dtype=object), levels)
+    n = np.repeat(np.bincount(group.codes, minlength=levels), k)
+    rest = (own, own_se, effects, error, effects - own, distance, noise, borrowed)
+    return names, terms, n, *(part.reshape(-1) for part in rest)
+
+
+def _own_likelihood(fit: Fit, t: int) -> tuple[np.ndarray, np.ndarray]:
+    """Each level's own coefficients by maximum likelihood, the rest of η held, and their standard errors."""
+    from ..core.own_groups import own_groups
+    from ..core.panels import Panels
+    from ..predictions.linear import linear_predictors
+
+    design, effects = fit.model.design, list(fit.estimates.effects)
+    group = design.groups[t]
+    z = np.stack([np.ones(design.n) if c is None else c for c in group.columns], axis=1)
+    owner = np.full(z.shape[1], group.predictor, dtype=np.int64)
+    effects[t] = np.zeros_like(effects[t])
+    fixed = linear_predictors(fit, effects=effects)
+    codes = group.codes.astype(np.int64)
+    panels = Panels(fit.model.distribution, fit.model.observations, z, owner, codes, len(group.levels), prior=False)
+    with np.errstate(all="ignore"):
+        found = own_groups(panels, fixed, fit.estimates.effects[t])
+    error = np.sqrt(np.diagonal(found.inverse, axis1=1, axis2=2))
+    return found.estimates, np.where(np.isfinite(found.estimates), error, np.nan)
+
+
+def _own(fit: Fit, t: int) -> tuple[np.ndarray, np.ndarray]:
+    """Each level's own least-squares coefficients, the rest held, and their standard errors."""
     design = fit.model.design
     group = design.groups[t]
     levels, k = len(group.levels), len(group.names)
@@ -95,19 +136,9 @@ def _of_term(fit: Fit, t: int) -> tuple[np.ndarray, ...]:
         score[:, i] = np.bincount(group.codes, w * a * residual, minlength=levels)
         for j in range(i + 1):
             gram[:, i, j] = gram[:, j, i] = np.bincount(group.codes, w * a * columns[j], minlength=levels)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        inverse = _inverse(gram)
-        effects = fit.estimates.effects[t]
-        own = effects + np.einsum("lij,lj->li", inverse, score)
-        own_se = np.sqrt(sigma2 * np.diagonal(inverse, axis1=1, axis2=2))
-        error = np.sqrt(np.diagonal(fit.effect_covariances[t], axis1=1, axis2=2))
-        sd = np.sqrt(np.diag(fit.estimates.covariances[t]))
-        distance, noise, borrowed = own / sd, own_se / sd, 1.0 - (error / own_se) ** 2
-    names = np.repeat(np.array(group.levels, dtype=object), k)
-    terms = np.tile(np.array(group.names, dtype=object), levels)
-    n = np.repeat(np.bincount(group.codes, minlength=levels), k)
-    rest = (own, own_se, effects, error, effects - own, distance, noise, borrowed)
-    return names, terms, n, *(part.reshape(-1) for part in rest)
+    inverse = _inverse(gram)
+    own = fit.estimates.effects[t] + np.einsum("lij,lj->li", inverse, score)
+    return own, np.sqrt(sigma2 * np.diagonal(inverse, axis1=1, axis2=2))
 
 
 def _inverse(gram: np.ndarray) -> np.ndarray:

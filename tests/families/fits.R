@@ -1,0 +1,25 @@
+# Numbers of test_fits.py: models without groups of rows.csv, by R 4.2.2 (survival, MASS, nnet, glmmTMB 1.1.5).
+d <- read.csv("rows.csv"); options(digits = 12)
+library(survival); library(MASS); library(nnet); library(glmmTMB)
+show <- function(name, ...) cat(name, ..., "\n")
+best <- function(f, start) optim(start, f, method = "BFGS", control = list(reltol = 1e-15, maxit = 1000))
+m <- survreg(Surv(right, 1 - cr) ~ x, d, dist = "gaussian"); show("right", logLik(m), coef(m), m$scale)
+m <- survreg(Surv(lo, hi, type = "interval2") ~ x, d, dist = "gaussian"); show("interval", logLik(m), coef(m), m$scale)
+m <- survreg(Surv(exp(right), 1 - cr) ~ x, d, dist = "lognormal"); show("lognormal", logLik(m), coef(m), m$scale)
+m <- glm.nb(k ~ x, d, control = glm.control(epsilon = 1e-14, maxit = 200)); show("nb", logLik(m), coef(m), m$theta)
+m <- multinom(factor(r) ~ x, d, trace = FALSE, reltol = 1e-15, abstol = 1e-15, maxit = 1000)
+show("categorical", logLik(m), t(coef(m)))
+for (l in c("logistic", "probit", "cloglog")) {
+  m <- polr(factor(r) ~ x, data = d, method = l, control = list(reltol = 1e-16, maxit = 1000))
+  show(l, logLik(m), m$zeta, coef(m))
+}
+m <- glmmTMB(p ~ x, d, family = Gamma(link = "log")); show("gamma", logLik(m), fixef(m)$cond, 1 / sigma(m)^2)
+m <- glm(p ~ x, d, family = inverse.gaussian(link = "log"), control = glm.control(epsilon = 1e-14, maxit = 200))
+show("inverse gaussian", coef(m))
+m <- glmmTMB(y ~ x, dispformula = ~x, d); show("sigma ~ x", logLik(m), fixef(m)$cond, fixef(m)$disp / 2)
+t <- subset(d, y > 0)
+o <- best(function(b) -sum(dnorm(t$y, b[1] + b[2] * t$x, exp(b[3]), log = TRUE) -
+  pnorm(0, b[1] + b[2] * t$x, exp(b[3]), lower = FALSE, log = TRUE)), c(1, 0.8, 0))
+show("truncated", -o$value, o$par[1:2], exp(o$par[3]))
+o <- best(function(b) -sum(dt((d$y - b[1] - b[2] * d$x) / exp(b[3]), 4, log = TRUE) - b[3]), c(1, 0.8, 0))
+show("t with 4", -o$value, o$par[1:2], exp(o$par[3]))
