@@ -15,7 +15,18 @@ from .errors import SettingError, listed, nearest, printable
 
 NOUNS = {"families": "family"}
 # modules of a folder that are shared work, not members
-HIDDEN = {"base", "maximise", "approximate", "progress", "support", "counts", "censoring", "ordinal", "mixtures"}
+HIDDEN = {
+    "base",
+    "maximise",
+    "approximate",
+    "progress",
+    "support",
+    "counts",
+    "censoring",
+    "ordinal",
+    "mixtures",
+    "limits",
+}
 # the names of R's families, of brms and of the field, for the files that hold them
 ALIASES = {
     "families": {

@@ -273,3 +273,55 @@ def test_other_names_lead_to_families(alias):
 )  # fmt: skip
 def test_names_in_any_case(said, meant):
     assert official("families", said) == meant
+
+
+COUNTS = {"poisson": (), "negative_binomial": (0.4,), "negative_binomial_1": (-0.2,)}
+
+
+@pytest.mark.parametrize("name", COUNTS)
+@pytest.mark.parametrize("bounds", [(1.0, None), (3.0, None), (None, 6.0), (1.0, 6.0), (-2.0, 6.5)])
+def test_truncated_counts(name, bounds):
+    family = member("families", name)
+    dist = Distribution(family, ("log",) * (1 + len(COUNTS[name])))
+    ends = tuple(None if b is None else np.full(5, b) for b in bounds)
+    obs = family.observe(Given("y", np.array([3.0, 4.0, 5.0, 6.0, 3.0]), modifiers={"trunc": ends}))
+    eta = np.column_stack([np.linspace(-0.5, 1.8, 5), *(np.full(5, v) for v in COUNTS[name])])
+    lower = 0 if bounds[0] is None else max(int(bounds[0]), 0)
+    y = np.arange(lower, 400 if bounds[1] is None else int(bounds[1]) + 1, dtype=float)
+    for i in range(5):
+        many = replace(obs.take(np.full(len(y), i)), y=y)
+        p = np.exp(dist.log_density(many, np.tile(eta[i], (len(y), 1))))
+        assert p.sum() == pytest.approx(1.0, abs=1e-10)
+        mean = (y * p).sum()
+        assert dist.mean(obs, eta)[i] == pytest.approx(mean, rel=1e-9)
+        assert dist.variance(obs, eta)[i] == pytest.approx((y**2 * p).sum() - mean**2, rel=1e-8)
+        below, upto = dist.cdf(obs, eta)
+        assert upto[i] == pytest.approx(p[y <= obs.y[i]].sum(), abs=1e-10)
+        assert below[i] == pytest.approx(p[y < obs.y[i]].sum(), abs=1e-10)
+    h, m = 1e-4, eta.shape[1]
+    slopes = dist.derivatives(obs, eta, 3)
+    for j in range(m):
+        step = h * np.eye(m)[j]
+        for low, high, sign in (("value", "first", 1), ("first", "second", -1), ("second", "third", 1)):
+            a, b = (getattr(dist.derivatives(obs, eta + t * step, 2), low) for t in (-1, 1))
+            np.testing.assert_allclose(sign * (b - a) / (2 * h), getattr(slopes, high)[..., j], rtol=1e-5, atol=1e-6)
+    n = 6000
+    draws = dist.simulate(obs.take(np.full(n, 1)), np.tile(eta[1], (n, 1)), np.random.default_rng(5))
+    assert draws.min() >= lower
+    assert draws.max() <= y[-1]
+    error = np.sqrt(dist.variance(obs, eta)[1] / n)
+    assert draws.mean() == pytest.approx(dist.mean(obs, eta)[1], abs=4.5 * error)
+
+
+def test_zero_truncated_poisson_in_closed_form():
+    family = member("families", "poisson")
+    y, eta = np.array([1.0, 2.0, 7.0]), np.array([[-20.0], [0.3], [1.5]])
+    obs = family.observe(Given("y", y, modifiers={"trunc": (np.ones(3), None)}))
+    exact = stats.poisson.logpmf(y, np.exp(eta[:, 0])) - np.log(-np.expm1(-np.exp(eta[:, 0])))
+    np.testing.assert_allclose(Distribution(family, ("log",)).log_density(obs, eta), exact, rtol=1e-12, atol=1e-13)
+
+
+def test_bounds_that_need_long_sums_are_refused():
+    modifiers = {"trunc": (None, np.full(2, 1e6))}
+    with pytest.raises(errors.ResponseError, match="terms"):
+        member("families", "poisson").observe(Given("y", np.array([1.0, 2.0]), modifiers=modifiers))

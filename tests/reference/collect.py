@@ -194,7 +194,7 @@ def coefficients(record: dict) -> list:
     """Thresholds, coefficients, then those of further parameters, in the order of ours; (name, estimate, error)."""
     out = [[f"Intercept[{k}]", v["est"], v["se"]] for k, v in enumerate((record.get("thresholds") or {}).values(), 1)]
     out += [[name, v["est"], v["se"]] for name, v in record["fixef"].items()]
-    # glmmTMB before 1.1.6 models the log of the normal variance, ours the log of the standard deviation
+    # glmmTMB 1.1.5 models the log of the normal variance, ours the log of the standard deviation
     half = 0.5 if record["family"] == "gaussian" else 1.0
     if record.get("dispformula", "~1") not in ("~1", "~0"):
         out += [[f"disp_{n}", half * v["est"], v["se"] and half * v["se"]] for n, v in record["fixef_disp"].items()]

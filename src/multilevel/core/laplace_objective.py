@@ -12,6 +12,7 @@ from .laplace import Laplace, LaplaceState
 from .likelihood import bend
 from .objective import GaussianObjective
 
+SAME = 0.05  # standard errors within which the Hessian is taken to be what it was
 FAR = 3.0  # how far a coefficient of a standardised column may move at once
 
 
@@ -33,6 +34,7 @@ class LaplaceObjective(GaussianObjective):
         )
         self._term = [t for t, s in enumerate(laplace.scales) for _ in s.kinds()] + [-1] * n
         self._seconds = 0.0
+        self._model: tuple[np.ndarray, np.ndarray] | None = None  # where, and what
         self._last: tuple[LaplaceState, np.ndarray] | None = None  # a gradient may be asked for again
 
     @property
@@ -61,14 +63,25 @@ class LaplaceObjective(GaussianObjective):
 
     def slope(self, state: LaplaceState) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[override]
         clock = time.perf_counter()
-        slope = self.likelihood.slope(state)
+        known = self._model_near(state)
+        slope = self.likelihood.slope(state, information=known is None)
         self._last = state, slope.gradient
-        hessian = slope.hessian
-        n = self.likelihood.n_theta
-        if n:
-            hessian[:n, :n] += self._bends_of(state, slope.scores)
+        if known is None:
+            known = slope.hessian
+            n = self.likelihood.n_theta
+            if n:
+                known[:n, :n] += self._bends_of(state, slope.scores)
+            self._model = state.theta, known
         self._seconds += time.perf_counter() - clock
-        return slope.gradient, hessian
+        return slope.gradient, known
+
+    def _model_near(self, state: LaplaceState) -> np.ndarray | None:
+        """The last model of the Hessian, where it is from a point less than `SAME` standard errors away."""
+        if self._model is None:
+            return None
+        at, hessian = self._model
+        apart = np.abs(state.theta - at) * np.sqrt(np.maximum(np.diag(hessian), 0.0))
+        return hessian if np.max(apart, initial=0.0) < SAME else None
 
     def _bends_of(self, state: LaplaceState, scores: Sequence[np.ndarray]) -> np.ndarray:
         """Curvature of Λ ↦ ΛΛ' for the triangular terms; columns at zero are probed just off it."""

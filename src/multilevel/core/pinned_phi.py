@@ -108,10 +108,17 @@ def with_scales(criterion: Laplace, scales: Sequence[Scale]) -> Laplace:
     ends = np.concatenate([[0], np.cumsum([len(s.kinds()) for s in scales])]).astype(int)
     out.slices = [slice(ends[t], ends[t + 1]) for t in range(len(scales))]
     out.n_theta = int(ends[-1])
-    out.current, out._tangent = None, None
-    for name in ("level_weights",):
-        out.__dict__.pop(name, None)
+    out._tangent = None
+    out.__dict__.pop("level_weights", None)
+    forget(out)
     return out
+
+
+def forget(criterion: Laplace) -> None:
+    """The workspace holds something else now: the next question factors anew."""
+    criterion.current = None
+    if "_factored_at" in criterion.__dict__:
+        criterion.__dict__["_factored_at"] = None
 
 
 class _Profiled:
@@ -130,7 +137,7 @@ class _Profiled:
         """D(v)."""
         with np.errstate(all="ignore"):
             state = self.minimum(v)
-        self.criterion.current = None  # the workspace is shared
+        forget(self.criterion)  # the workspace is shared
         if np.isfinite(state.value):
             self.known.append((v, np.array(state.theta)))
         return float(state.value - self.least)

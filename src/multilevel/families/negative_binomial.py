@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 
 from ..links import forward, inverse, link
-from .base import Family, Further, Given, Observations
+from .base import Further, Observations
 from .counts import draw_negative_binomial, log_negative_binomial, negative_binomial_below
-from .support import counts, observed
+from .limits import Counts
 
 SHAPE = Further("shape", ("log",), "size s: variance μ + μ²/s, Poisson for large ones")
 
 
 @dataclass(frozen=True)
-class NegativeBinomial(Family):
+class NegativeBinomial(Counts):
     """Counts with overdispersion ("NB2"): a Poisson whose mean varies by a gamma factor of variance 1/shape.
 
     Where counts are no more spread than Poisson's, the likelihood rises towards shape = ∞: use ``"poisson"``.
@@ -30,36 +30,22 @@ class NegativeBinomial(Family):
 
     links = ("log", "identity", "sqrt")
     further = (SHAPE,)
-    discrete = True
-    takes = ("rate",)
 
-    def observe(self, given: Given) -> Observations:
-        return observed(self, given, counts(given))
-
-    def log_density(self, obs: Observations, eta: Sequence[Any], links: tuple[str, ...]) -> Any:
-        return log_negative_binomial(obs.y, link(links[0]).log_mean(eta[0]), eta[1])
+    def log_probability(self, y: np.ndarray, eta: Sequence[Any], links: tuple[str, ...]) -> Any:
+        return log_negative_binomial(y, link(links[0]).log_mean(eta[0]), eta[1])
 
     def start(self, obs: Observations, links: tuple[str, ...]) -> np.ndarray:
         return np.column_stack([forward(links[0], obs.y + 0.25), np.full(len(obs), np.log(start_size(obs.y)))])
 
-    def mean(self, obs: Observations, eta: np.ndarray, links: tuple[str, ...]) -> np.ndarray:
-        return inverse(links[0], eta[:, 0])
-
-    def variance(self, obs: Observations, eta: np.ndarray, links: tuple[str, ...]) -> np.ndarray:
+    def moments(self, eta: np.ndarray, links: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
         mu, size = mean_size(eta, links)
-        return mu + mu**2 / size
+        return mu, mu + mu**2 / size
 
-    def simulate(
-        self, obs: Observations, eta: np.ndarray, links: tuple[str, ...], rng: np.random.Generator
-    ) -> np.ndarray:
+    def below(self, k: np.ndarray, eta: np.ndarray, links: tuple[str, ...]) -> np.ndarray:
+        return negative_binomial_below(k, *mean_size(eta, links))
+
+    def draw(self, eta: np.ndarray, links: tuple[str, ...], rng: np.random.Generator) -> np.ndarray:
         return draw_negative_binomial(*mean_size(eta, links), rng)
-
-    def cdf(
-        self, obs: Observations, eta: np.ndarray, links: tuple[str, ...], y: np.ndarray | None = None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        at = obs.y if y is None else y
-        mu, size = mean_size(eta, links)
-        return negative_binomial_below(at - 1.0, mu, size), negative_binomial_below(at, mu, size)
 
 
 def mean_size(eta: np.ndarray, links: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 
 from ..links import forward, inverse, link
-from .base import Family, Further, Given, Observations
+from .base import Further, Observations
 from .counts import draw_negative_binomial, log_negative_binomial, negative_binomial_below
-from .support import counts, observed
+from .limits import Counts
 
 PHI = Further("phi", ("log",), "overdispersion φ: variance μ (1 + φ)")
 
 
 @dataclass(frozen=True)
-class NegativeBinomial1(Family):
+class NegativeBinomial1(Counts):
     """Counts with overdispersion that is the same at every mean ("NB1").
 
     Where counts are no more spread than Poisson's, the likelihood rises towards φ = 0: use ``"poisson"``.
@@ -30,38 +30,30 @@ class NegativeBinomial1(Family):
 
     links = ("log", "identity", "sqrt")
     further = (PHI,)
-    discrete = True
-    takes = ("rate",)
 
-    def observe(self, given: Given) -> Observations:
-        return observed(self, given, counts(given))
-
-    def log_density(self, obs: Observations, eta: Sequence[Any], links: tuple[str, ...]) -> Any:
+    def log_probability(self, y: np.ndarray, eta: Sequence[Any], links: tuple[str, ...]) -> Any:
         log_mu = link(links[0]).log_mean(eta[0])
-        return log_negative_binomial(obs.y, log_mu, log_mu - eta[1])
+        return log_negative_binomial(y, log_mu, log_mu - eta[1])
 
     def start(self, obs: Observations, links: tuple[str, ...]) -> np.ndarray:
         phi = float(np.clip(np.var(obs.y) / np.mean(obs.y) - 1.0, 0.1, 5.0))
         return np.column_stack([forward(links[0], obs.y + 0.25), np.full(len(obs), np.log(phi))])
 
-    def mean(self, obs: Observations, eta: np.ndarray, links: tuple[str, ...]) -> np.ndarray:
-        return inverse(links[0], eta[:, 0])
-
-    def variance(self, obs: Observations, eta: np.ndarray, links: tuple[str, ...]) -> np.ndarray:
-        return np.asarray(inverse(links[0], eta[:, 0]) * (1.0 + np.exp(eta[:, 1])))
-
-    def simulate(
-        self, obs: Observations, eta: np.ndarray, links: tuple[str, ...], rng: np.random.Generator
-    ) -> np.ndarray:
+    def moments(self, eta: np.ndarray, links: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
         mu = inverse(links[0], eta[:, 0])
-        return draw_negative_binomial(mu, mu * np.exp(-eta[:, 1]), rng)
+        return mu, mu * (1.0 + np.exp(eta[:, 1]))
 
-    def cdf(
-        self, obs: Observations, eta: np.ndarray, links: tuple[str, ...], y: np.ndarray | None = None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        at, mu = obs.y if y is None else y, inverse(links[0], eta[:, 0])
-        size = mu * np.exp(-eta[:, 1])
-        return negative_binomial_below(at - 1.0, mu, size), negative_binomial_below(at, mu, size)
+    def below(self, k: np.ndarray, eta: np.ndarray, links: tuple[str, ...]) -> np.ndarray:
+        return negative_binomial_below(k, *_mean_size(eta, links))
+
+    def draw(self, eta: np.ndarray, links: tuple[str, ...], rng: np.random.Generator) -> np.ndarray:
+        return draw_negative_binomial(*_mean_size(eta, links), rng)
+
+
+def _mean_size(eta: np.ndarray, links: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """μ and s = μ/φ."""
+    mu = inverse(links[0], eta[:, 0])
+    return mu, mu * np.exp(-eta[:, 1])
 
 
 MEMBER = NegativeBinomial1()

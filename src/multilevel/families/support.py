@@ -75,7 +75,12 @@ def refuse_constant(given: Given, y: np.ndarray, what: str = "", hint: str = "")
 def positive(given: Given, family: str) -> np.ndarray:
     """Numbers above zero that vary."""
     y = numbers(given)
-    refuse(given, ~(y > 0), "> 0", f"The {family} distribution has positive values only: check these rows, or use another family.")
+    refuse(
+        given,
+        ~(y > 0),
+        "> 0",
+        f"The {family} distribution has positive values only: check these rows, or use another family.",
+    )
     refuse_constant(given, y)
     return y
 

@@ -98,23 +98,14 @@ class GeneralizedCertainty(Certainty):
         """Codes and coefficients of the terms that the criterion has."""
         return list(zip(rows.codes, rows.z, strict=True)) if self.criterion.scales else []
 
-    def value(self, state: LaplaceState, rows: Combination) -> np.ndarray:
-        """x'β̂ + z'b̂ at a state."""
-        assert state.mode is not None
-        out = rows.x @ (self.rows.to_beta @ state.theta[self.criterion.n_theta :])
-        u = self.criterion.latent.elimination.by_factor(state.mode.u) if self.rows.factors else []
-        for t, (codes, z) in enumerate(self._terms(rows)):
-            f, a, b = self._places[t]
-            known = codes >= 0
-            effects = u[f][:, a:b] @ self._lam(state, t).T
-            out[known] += np.einsum("mk,mk->m", z[known], effects[codes[known]])
-        return np.asarray(out)
-
     def slopes(self, rows: Combination) -> np.ndarray:
         """∂(x'β̂ + z'b̂)/∂ψ, (ψ, m)."""
-        if self.curvature.n_psi == 0:
-            return np.zeros((0, len(rows.x)))
-        return self.curvature.differences(lambda near: self.value(near, rows))
+        out = np.asarray(self.sensitivity.beta @ rows.x.T)
+        if len(out):
+            for (codes, z), effects in zip(self._terms(rows), self.sensitivity.effects, strict=False):
+                known = codes >= 0
+                out[:, known] += np.einsum("mk,smk->sm", z[known], effects[:, codes[known]])
+        return out
 
     def spread(self, rows: Combination, parameters: bool = True) -> Spread:
         variance = self.effect_variance(rows)

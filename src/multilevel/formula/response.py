@@ -23,7 +23,7 @@ OWNERS = {  # whose a modifier is, for messages
     "cbind": 'family="binomial" and "beta_binomial"',
     "trials": 'family="binomial" and "beta_binomial"',
     "cens": 'family="gaussian" and "lognormal"',
-    "trunc": 'family="gaussian" and "lognormal"',
+    "trunc": 'family="gaussian", "lognormal", "poisson" and the negative binomial ones',
     "rate": 'counts with the log link: family="poisson", "negative_binomial"',
     "se": "linear models: normal errors and the identity link",
 }

@@ -1,12 +1,13 @@
 """The parameters of a model by name, and their values at any state of its criterion.
 
-    fixed effects, standard deviations of the groups, σ, correlations
+    fixed effects, standard deviations of the groups, σ or the family's constants, correlations
 
 One order and one set of names for profile, bootstrap and their tables.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,9 +29,9 @@ class Parameter:
 
     Parameters
     ----------
-    kind : {"fixed", "sd", "sigma", "correlation"}
+    kind : {"fixed", "sd", "sigma", "correlation"}, or the name of a constant ("shape", "zi")
     group : str
-        Grouping factor; empty for fixed effects, ``"Residual"`` for σ.
+        Grouping factor; empty for fixed effects, ``"Residual"`` for σ and constants.
     term : str
         Coefficient; for a correlation the first of the two.
     other : str
@@ -44,6 +45,11 @@ class Parameter:
     term: str
     other: str = ""
     place: tuple[int, ...] = ()
+
+    @property
+    def constant(self) -> bool:
+        """Whether it is a constant of the family other than the σ of linear models; its place is that in `LatentRows`."""
+        return self.group == RESIDUAL and bool(self.place)
 
     @property
     def label(self) -> str:
@@ -68,7 +74,9 @@ def parameters(model: Model) -> tuple[Parameter, ...]:
     for t in terms:
         group = design.groups[t]
         found += [Parameter(SD, group.label, name, place=(t, i)) for i, name in enumerate(group.names)]
-    if design.known_se is None:
+    if not model.is_linear:
+        found += [Parameter(name, RESIDUAL, "", place=(i,)) for i, (name, _, _) in enumerate(model.rows.constants)]
+    elif design.known_se is None:
         found.append(Parameter(SIGMA, RESIDUAL, ""))
     for t in terms:
         group = design.groups[t]
@@ -101,7 +109,7 @@ def values(model: Model, likelihood: Likelihood, state: State, names: tuple[Para
 
 def estimated(estimates: Estimates, names: tuple[Parameter, ...]) -> np.ndarray:
     """The parameters' values in any estimates."""
-    return _listed(names, estimates.beta, 1.0, estimates.covariances, estimates.sigma)
+    return _listed(names, estimates.beta, 1.0, estimates.covariances, estimates.sigma, estimates.dispersion)
 
 
 def _listed(
@@ -110,11 +118,14 @@ def _listed(
     unit: float,
     covariances: list[np.ndarray] | tuple[np.ndarray, ...],
     sigma: float | None = None,
+    dispersion: Mapping[str, float] | None = None,
 ) -> np.ndarray:
     """Values in order; `covariances` are in units of unit²."""
     out = np.empty(len(names))
     for place, name in enumerate(names):
-        if name.kind == FIXED:
+        if name.constant:
+            out[place] = (dispersion or {}).get(name.kind, np.nan)
+        elif name.kind == FIXED:
             out[place] = beta[name.place[0]]
         elif name.kind == SD:
             t, i = name.place

@@ -7,6 +7,9 @@ d is −2 log-likelihood. By default that of maximum likelihood for every parame
 restricted likelihood has no fixed effects to hold (lme4 does the same). A limit where the range of the parameter ends
 is that end: 0 for a standard deviation, ±1 for a correlation. ζ straight in c means that a Wald interval would do.
 
+In generalized models d is the approximate one of the fit (Laplace, or quadrature), and constants of the family are profiled
+on the scale of their link.
+
 References: Venzon & Moolgavkar (1988), Appl. Statist. 37; Bates et al. (2015), section 5.1.
 """
 
@@ -30,7 +33,7 @@ from ..fit.tables import check_level
 from ..glossary import SIGMA, interval_headings
 from ..numerics.threads import threads_for
 from .criterion import criterion, minimum, require_likelihood
-from .curves import Trace
+from .curves import Target, Trace
 from .parameters import CORRELATION, FIXED, SD, Parameter, parameters, values
 from .targets import target
 
@@ -150,7 +153,7 @@ def profile(fit: Fit, level: float = 0.95, *, which: str | Sequence[str] | None 
     Parameters
     ----------
     fit : Fit
-        By ``"reml"`` or ``"ml"``, or of a model without groups.
+        By ``"reml"``, ``"ml"``, ``"laplace"`` or ``"agq"``, or of a model without groups.
     level : float
         Coverage of the intervals.
     which : str or sequence of str, optional
@@ -184,8 +187,12 @@ def profile(fit: Fit, level: float = 0.95, *, which: str | Sequence[str] | None 
     names = _chosen(parameters(fit.model), which)
     half = float(ndtri(0.5 + check_level(level) / 2.0))
     found: dict[str, tuple[float, float, float, Curve | None]] = {}
+    if not fit.model.is_linear:
+        if reml:
+            raise SettingError("there is no restricted likelihood of this family", hint="Leave reml out.")
+        found.update(_approximate(fit, names, half))
     for restricted in (False, True):
-        part = [name for name in names if (reml and name.kind != FIXED) == restricted]
+        part = [name for name in names if (reml and name.kind != FIXED) == restricted and fit.model.is_linear]
         if part:
             found.update(_profiled(fit, restricted, part, half))
     rows = np.array([found[name.label][:3] for name in names]).reshape(-1, 3)
@@ -198,7 +205,7 @@ def _chosen(names: tuple[Parameter, ...], which: str | Sequence[str] | None) -> 
     if which is None:
         return names
     asked = [which] if isinstance(which, str) else list(which)
-    labels = [name.label for name in names]
+    labels = [name.label for name in names]  # of constants their names, which are their kinds too
     for item in asked:
         if item not in KINDS and item not in labels:
             hint = nearest(str(item), [*KINDS, *labels]) or f"Use {', '.join(KINDS)}, or one of {listed(labels, 6)}."
@@ -221,6 +228,25 @@ def _profiled(
             name.label: _one(likelihood, state, name, float(value), float(step), half)
             for name, value, step in zip(names, at, steps, strict=True)
         }
+
+
+def _approximate(
+    fit: Fit, names: Sequence[Parameter], half: float
+) -> dict[str, tuple[float, float, float, Curve | None]]:
+    """Estimate, limits and curve of parameters of a generalized model."""
+    from .held import held
+
+    found: dict[str, tuple[float, float, float, Curve | None]] = {}
+    for name, target_of, natural in held(fit, names):
+        if target_of is None:
+            found[name.label] = (math.nan, math.nan, math.nan, None)
+            continue
+        value, lower, upper, curve = _traced(target_of, name, half)
+        ends = [natural(v) for v in (value, lower, upper)]
+        if curve is not None:
+            curve = Curve(name, np.array([natural(v) for v in curve.value.tolist()]), curve.zeta)
+        found[name.label] = (ends[0], ends[1], ends[2], curve)
+    return found
 
 
 def _steps(certainty: MixedCertainty, fit: Fit, names: Sequence[Parameter]) -> list[float]:
@@ -251,6 +277,10 @@ def _one(
     held = target(likelihood, state, name, value, step)
     if held is None:
         return value, math.nan, math.nan, None
+    return _traced(held, name, half)
+
+
+def _traced(held: Target, name: Parameter, half: float) -> tuple[float, float, float, Curve | None]:
     trace, far = Trace(held), max(half + 0.2, FARTHEST)
     with np.errstate(all="ignore"):
         for side in (-1, 1):

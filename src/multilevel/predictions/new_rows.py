@@ -1,4 +1,4 @@
-"""What is known of the response of rows that are to be predicted: trials, precisions, bounds; never y itself."""
+"""The response side of new rows: trials, precisions and bounds to predict with, and responses to learn from."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import WeightsError
+from ..errors import MissingDataError, ResponseError, WeightsError, listed, printable
 from ..families.base import Observations
-from ..formula.columns import NewColumns
+from ..families.support import CENSORING
+from ..formula.columns import CATEGORICAL, NewColumns
 from ..formula.design import Rows
 from ..formula.evaluate import numbers
+from ..formula.formula import Call, Name
 from ..formula.weights import modifier
 
 if TYPE_CHECKING:
@@ -78,3 +80,88 @@ def _bounds(fit: Fit, table: Any) -> tuple[np.ndarray, np.ndarray]:
         for end, other in ends
     )
     return low, high
+
+
+# --- responses that are known ------------------------------------------------------------------------------------
+def observed(fit: Fit, rows: Rows, table: Any, eta: np.ndarray) -> Observations:
+    """New rows with their response, read as the family read the training rows; η are their linear predictors.
+
+    Raises
+    ------
+    MissingDataError, ResponseError
+        For a response that is missing, unknown as a category, or outside the support.
+    """
+    obs = observations(fit, rows, table)
+    y = _response(fit, table, obs)
+    missing = np.flatnonzero(~np.isfinite(y))
+    name = printable(fit.model.design.response_name)
+    if len(missing):
+        raise MissingDataError(
+            f'the response "{name}" is missing in {len(missing)} rows (first row {missing[0]})',
+            hint="Give update_groups the rows whose response is known, and predict the others.",
+        )
+    needed_for_a_response(fit, obs)
+    weights = rows.weights if fit.model.observations.weights is not None else None
+    codes, upper = _censoring(fit, table)
+    obs = replace(obs.with_y(y), weights=weights, censored=codes, upper=upper)
+    with np.errstate(all="ignore"):
+        possible = np.isfinite(fit.model.distribution.log_density(obs, eta))
+    if fit.model.distribution.family.discrete:
+        possible &= (y >= 0) & (y == np.floor(y)) & (obs.trials is None or y <= obs.trials)
+    bad = np.flatnonzero(~possible)
+    if len(bad):
+        raise ResponseError(
+            f'response "{name}" is outside the support of the family "{fit.model.family}": {y[bad[0]]:.12g} in row {bad[0]}',
+            hint="Check these rows, and that they have the units of the data of the fit.",
+        )
+    return obs
+
+
+def _response(fit: Fit, table: Any, obs: Observations) -> np.ndarray:
+    """The response as `Observations.y` holds it."""
+    memory = fit.model.design.memory
+    expression, columns = memory.formula.response.expression, NewColumns(table, memory)
+    if isinstance(expression, Call) and expression.function == "cbind":
+        return np.asarray(numbers(expression.arguments[0], columns), dtype=float)
+    if not isinstance(expression, Name):
+        y = np.asarray(numbers(expression, columns), dtype=float)
+    elif table.kind(expression.name) in CATEGORICAL:
+        return _places(table, expression.name, obs.levels)
+    else:
+        y = columns.numbers(expression.name)
+    if obs.levels and obs.levels != ("False", "True"):
+        place = {level: float(k) for k, level in enumerate(obs.levels)}
+        return np.array([place.get(f"{v:.12g}", -1.0) if np.isfinite(v) else np.nan for v in y])
+    if obs.trials is not None and _proportions(fit):
+        return np.asarray(np.round(y * obs.trials))
+    return np.asarray(y, dtype=float)
+
+
+def _places(table: Any, name: str, levels: tuple[str, ...]) -> np.ndarray:
+    """Places of labels among those of the fit; NaN where missing."""
+    factor = table.factor(name)
+    place = {level: float(k) for k, level in enumerate(levels)}
+    unknown = [level for level in factor.levels if level not in place]
+    if unknown:
+        raise ResponseError(
+            f'response "{printable(name)}" has {listed(unknown)}, which the data of the fit had not',
+            hint=f"Known: {listed(levels, 6)}.",
+        )
+    known = np.array([place[level] for level in factor.levels], dtype=float)
+    return np.where(factor.codes >= 0, known[factor.codes], np.nan)
+
+
+def _censoring(fit: Fit, table: Any) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Codes and upper ends of ``cens(kind, upper)``."""
+    memory = fit.model.design.memory
+    call = modifier(memory.formula, "cens")
+    if call is None:
+        return None, None
+    kind, *ends = call.arguments
+    columns = NewColumns(table, memory)
+    if isinstance(kind, Name) and table.kind(kind.name) in CATEGORICAL:
+        codes = _places(table, kind.name, tuple(sorted(CENSORING, key=CENSORING.__getitem__))) - 1.0
+    else:
+        codes = np.asarray(numbers(kind, columns), dtype=float)
+    upper = np.asarray(numbers(ends[0], columns), dtype=float) if ends else None
+    return codes.astype(np.int8), upper

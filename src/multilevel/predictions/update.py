@@ -5,14 +5,15 @@ b ~ N(0, Σ) for a group that was not in the data. New rows y = η + ε update i
 
     q | y ~ N( q₀ + C V⁻¹ (y − η₀),  Q − C V⁻¹ C' ),    V = Var(η) + Var(ε),   C = Cov(q, η),
 
-which is what fitting old and new rows together with the variance components held would give.
+which is what fitting old and new rows together with the variance components held would give. Other families than the
+normal one: the mode of η given the new rows, and the curvature there (`evidence.py`).
 
 Reference: Gelman & Hill (2007), chapter 12; Robinson (1991) for best linear unbiased prediction.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -26,12 +27,17 @@ from ..fit.tables import check_level
 from ..formula.columns import NewColumns
 from ..formula.evaluate import numbers
 from ..formula.groups import row_labels
-from ..formula.records import GroupColumns, Rows
+from ..formula.predictors import group_terms
+from ..formula.records import Rows
 from ..formula.response import response_values
 from ..formula.weights import modifier
+from .evidence import ModeEvidence, NormalEvidence, evidence
+from .linear import linear_predictors
+from .new_rows import needed_for_a_response, observations, observed
 from .targets import OUT, _estimate, _with_residual, matrix
 
 if TYPE_CHECKING:
+    from ..formula.design import Design
     from ..fit.fit import Fit
 
 MOST_ROWS = 5000
@@ -46,19 +52,19 @@ class GroupUpdate:
     fit : Fit
     rows : Rows
         The new rows; codes from L on are new levels, numbered as in `labels`.
-    residuals : (m,) array
-        y − η₀, what the fit did not expect.
-    noise : (m,) array
-        Var ε.
     labels : dict
         Labels of the new levels of each grouping factor.
+    seen : Combination
+        The linear predictors of the rows.
+    evidence : NormalEvidence or ModeEvidence
+        What the responses say about them.
     """
 
     fit: Fit
     rows: Rows
-    residuals: np.ndarray
-    noise: np.ndarray
     labels: dict[str, list[str]]
+    seen: Combination
+    evidence: NormalEvidence | ModeEvidence
 
     @property
     def table(self) -> Any:
@@ -96,7 +102,7 @@ class GroupUpdate:
         ----------
         new_data : table
             Its groups were in the data of the fit or among the new rows.
-        kind : {"mean", "response"}
+        kind : {"mean", "response"}, and "linear" for generalized models
         interval : float
             Coverage of the intervals.
 
@@ -112,11 +118,14 @@ class GroupUpdate:
         """
         from scipy.special import ndtri
 
-        if kind not in ("mean", "response"):
+        linear = self.fit.model.is_linear
+        if kind not in ("mean", "response") and (linear or kind != "linear"):
             raise SettingError(f'unknown kind "{printable(kind)}"', hint='Use "mean" or "response".')
         check_level(interval)
         table = as_table(new_data)
         rows, _ = _read(self.fit, table, offset, self.labels)
+        if not linear:
+            return frame(table.native, self._generalized(table, rows, kind, interval))
         mean, covariance = self._posterior(_combination(rows))
         estimate = _prior_mean(self.fit, rows) + mean
         variance = np.maximum(np.diag(covariance), 0.0)
@@ -125,6 +134,22 @@ class GroupUpdate:
         half = float(ndtri(0.5 + interval / 2.0)) * np.sqrt(variance)
         columns = {"estimate": estimate, "std_error": np.sqrt(variance), "lower": estimate - half}
         return frame(table.native, {**columns, "upper": estimate + half})
+
+    def _generalized(self, table: Any, rows: Rows, kind: str, level: float) -> dict[str, Any]:
+        from .generalized import predicted_at
+
+        obs = observations(self.fit, rows, table)
+        if kind == "response":
+            needed_for_a_response(self.fit, obs)
+        predictors = _moving(self.fit)
+        shift, covariance = self._posterior(_by_predictor(self.fit, rows, predictors))
+        eta = linear_predictors(self.fit, _known(rows))
+        n, d = rows.n, len(predictors)
+        eta[:, predictors] += shift.reshape(d, n).T
+        spread = np.zeros((n, eta.shape[1], eta.shape[1]))
+        own = np.einsum("anbn->nab", covariance.reshape(d, n, d, n))
+        spread[:, np.array(predictors)[:, None], predictors] = own
+        return predicted_at(self.fit, obs, eta, spread, kind, level)
 
     def _units(self, units: list[tuple[int, int, int]]) -> Combination:
         """Single effects (term, code, coefficient) as combinations."""
@@ -137,12 +162,10 @@ class GroupUpdate:
 
     def _posterior(self, wanted: Combination) -> tuple[np.ndarray, np.ndarray]:
         """Mean (less its prior mean) and covariance of combinations, given the new rows."""
-        m = self.rows.n
-        joint = _prior_covariance(self.fit, _stacked(_combination(self.rows), wanted))
-        among, across = joint[:m, :m].copy(), joint[m:, :m]
-        among[np.diag_indices(m)] += self.noise
-        weights = np.linalg.solve(among, across.T)
-        return weights.T @ self.residuals, joint[m:, m:] - across @ weights
+        m = len(self.seen.x)
+        joint = _prior_covariance(self.fit, _stacked(self.seen, wanted))
+        shift, lost = self.evidence.update(joint[:m, :m], joint[m:, :m])
+        return shift, joint[m:, m:] - lost
 
 
 def update_groups(fit: Fit, rows: Any, *, offset: Any = None) -> GroupUpdate:
@@ -151,7 +174,7 @@ def update_groups(fit: Fit, rows: Any, *, offset: Any = None) -> GroupUpdate:
     Parameters
     ----------
     fit : Fit
-        By ``reml``, ``ml`` or ``moments``.
+        By ``reml``, ``ml`` or ``moments``; generalized models by ``laplace`` or ``agq``.
     rows : table
         The columns of the formula, response and groups included; at most 5000 rows. A label that was not in the
         data is a new group of the same population.
@@ -189,7 +212,20 @@ def update_groups(fit: Fit, rows: Any, *, offset: Any = None) -> GroupUpdate:
             hint="Refit with all rows: that costs seconds, and updates the variance components too.",
         )
     read, columns = _read(fit, table, offset, None)
-    y, _ = response_values(fit.model.design.memory.formula.response.expression, columns)  # type: ignore[arg-type]
+    labels = _new_labels(fit, columns)
+    if fit.model.is_linear:
+        y, _ = response_values(fit.model.design.memory.formula.response.expression, columns)  # type: ignore[arg-type]
+        _refuse_missing(fit, y)
+        seen = _combination(read)
+        found: NormalEvidence | ModeEvidence = NormalEvidence(y - _prior_mean(fit, read), _noise(fit, read, columns))
+    else:
+        seen, found = _generalized_evidence(fit, table, read)
+    update = GroupUpdate(fit, read, labels, seen, found)
+    _ = update._columns  # what cannot be computed is said here, not when the table is looked at
+    return update
+
+
+def _refuse_missing(fit: Fit, y: np.ndarray) -> None:
     missing = np.flatnonzero(~np.isfinite(y))
     if len(missing):
         raise MissingDataError(
@@ -197,12 +233,49 @@ def update_groups(fit: Fit, rows: Any, *, offset: Any = None) -> GroupUpdate:
             f"(first row {missing[0]})",
             hint="Give update_groups the rows whose response is known, and predict the others.",
         )
-    labels = _new_labels(fit, columns)
-    update = GroupUpdate(fit, read, y - _prior_mean(fit, read), _noise(fit, read, columns), labels)
-    _ = update._columns  # what cannot be computed is said here, not when the table is looked at
-    return update
 
 
+# --- generalized models ------------------------------------------------------------------------------------------
+def _generalized_evidence(fit: Fit, table: Any, rows: Rows) -> tuple[Combination, ModeEvidence]:
+    """The linear predictors of the rows, and what their responses say about them."""
+    predictors = _moving(fit)
+    if rows.n * len(predictors) > MOST_ROWS:
+        raise SettingError(
+            f"{rows.n} rows of {len(predictors)} linear predictors are more than update_groups takes",
+            hint="Refit with all rows: that updates the variance components too.",
+        )
+    seen = _by_predictor(fit, rows, predictors)
+    prior = _prior_covariance(fit, seen)
+    eta = linear_predictors(fit, _known(rows))
+    obs = observed(fit, rows, table, eta)
+    return seen, evidence(fit.model.distribution, obs, eta, predictors, prior)
+
+
+def _moving(fit: Fit) -> list[int]:
+    """Predictors that have coefficients; constants stay as they were estimated."""
+    design = fit.model.design
+    return sorted({*np.unique(design.fixed_predictor).tolist(), *(g.predictor for g in design.groups)})
+
+
+def _by_predictor(fit: Fit, rows: Rows, predictors: list[int]) -> Combination:
+    """The combinations of each predictor, one block of rows after the other."""
+    owner = fit.model.design.fixed_predictor
+    whole, out = _combination(rows), None
+    for d in predictors:
+        z = tuple(z if g.predictor == d else np.zeros_like(z) for z, g in zip(whole.z, rows.groups, strict=True))
+        mine = Combination(np.where(owner == d, whole.x, 0.0), whole.codes, z)
+        out = mine if out is None else _stacked(out, mine)
+    assert out is not None
+    return out
+
+
+def _known(rows: Rows) -> Rows:
+    """Rows whose new levels have no effect."""
+    groups = tuple(replace(g, codes=np.where(g.codes < len(g.levels), g.codes, OUT).astype(np.int32)) for g in rows.groups)
+    return replace(rows, groups=groups)
+
+
+# --- reading -----------------------------------------------------------------------------------------------------
 def _read(fit: Fit, table: Any, offset: Any, allowed: dict[str, list[str]] | None) -> tuple[Rows, NewColumns]:
     """Columns of new rows with codes from L on for new levels: those that occur, or those `allowed`."""
     design = fit.model.design
@@ -210,10 +283,10 @@ def _read(fit: Fit, table: Any, offset: Any, allowed: dict[str, list[str]] | Non
     columns = NewColumns(table, design.memory)
     labels = _new_labels(fit, columns) if allowed is None else allowed
     groups = []
-    for group, term in zip(rows.groups, design.memory.formula.groups, strict=True):
+    for group, term in zip(rows.groups, _term_levels(design), strict=True):
         codes, place = group.codes.copy(), {v: i for i, v in enumerate(labels[group.label])}
         new = np.flatnonzero(codes < 0)
-        found = row_labels(term.levels, columns) if len(new) else []
+        found = row_labels(term, columns) if len(new) else []
         unknown = dict.fromkeys(found[i] for i in new if found[i] not in place)
         if unknown:
             raise UnseenLevelError(
@@ -223,16 +296,21 @@ def _read(fit: Fit, table: Any, offset: Any, allowed: dict[str, list[str]] | Non
                 group=group.label,
             )
         codes[new] = [len(group.levels) + place[found[i]] for i in new]
-        groups.append(GroupColumns(group.label, group.names, group.columns, codes, group.levels, group.scale))
-    return Rows(rows.n, rows.fixed_columns, tuple(groups), rows.offset, rows.weights), columns
+        groups.append(replace(group, codes=codes))
+    return replace(rows, groups=tuple(groups)), columns
+
+
+def _term_levels(design: Design) -> list[tuple[str, ...]]:
+    """The columns of every term's levels, of all predictors."""
+    return [term.levels for _, _, term in group_terms(design.memory.formula, design.layout)]
 
 
 def _new_labels(fit: Fit, columns: NewColumns) -> dict[str, list[str]]:
     """Labels of levels that were not in the data, by grouping factor, in order of appearance."""
-    memory, out = fit.model.design.memory, {}
-    for term, group in zip(memory.formula.groups, fit.model.design.groups, strict=True):
+    design, out = fit.model.design, {}
+    for term, group in zip(_term_levels(design), design.groups, strict=True):
         known = set(group.levels)
-        out[group.label] = [v for v in dict.fromkeys(row_labels(term.levels, columns)) if v not in known]
+        out[group.label] = [v for v in dict.fromkeys(row_labels(term, columns)) if v not in known]
     return out
 
 
