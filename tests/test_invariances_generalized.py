@@ -36,7 +36,11 @@ def sds(fit):
     return np.asarray(fit.variance_components["sd"], dtype=float)
 
 
-FORMULAS = [("y ~ x + f + (1 | g)", "binomial"), ("c ~ x + f + (1 | g) + (1 | h)", "poisson"), ("c ~ x + (x | g)", "poisson")]
+FORMULAS = [
+    ("y ~ x + f + (1 | g)", "binomial"),
+    ("c ~ x + f + (1 | g) + (1 | h)", "poisson"),
+    ("c ~ x + (x | g)", "poisson"),
+]
 
 
 @pytest.mark.parametrize(("formula", "family"), FORMULAS)
@@ -156,7 +160,9 @@ def test_normal_responses_agree_with_maximum_likelihood():
         assert approximate.coefficients["x"] == pytest.approx(exact.coefficients["x"], rel=1e-5)
         assert approximate.estimates.dispersion["sigma"] == pytest.approx(exact.sigma, rel=1e-5)
     both = ml.fit("z ~ x + (1 | g); sigma ~ 1", data)
-    assert both.log_likelihood == pytest.approx(ml.fit("z ~ x + (1 | g)", data, estimator="ml").log_likelihood, abs=1e-7)
+    assert both.log_likelihood == pytest.approx(
+        ml.fit("z ~ x + (1 | g)", data, estimator="ml").log_likelihood, abs=1e-7
+    )
 
 
 @pytest.mark.parametrize("seed", range(10))

@@ -99,6 +99,9 @@ def test_value_equals_the_dense_definition(family):
         eta[:, which] += a @ u
         return criterion.distribution.derivatives(rows.observations, eta, 2)
 
+    def minus_log(u):
+        return 0.5 * u @ u - derivatives(u).value.sum()
+
     u = np.zeros(a.shape[2])
     for _ in range(500):
         at = derivatives(u)
@@ -110,8 +113,8 @@ def test_value_equals_the_dense_definition(family):
         if np.max(np.abs(step)) < 1e-12:
             break
         size = 1.0
-        h = 0.5 * u @ u - at.value.sum()
-        while size > 1e-8 and not 0.5 * (u + size * step) @ (u + size * step) - derivatives(u + size * step).value.sum() <= h:
+        h = minus_log(u)
+        while size > 1e-8 and not minus_log(u + size * step) <= h:
             size *= 0.5
         u = u + size * step
     at = derivatives(u)

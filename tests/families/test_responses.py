@@ -325,3 +325,16 @@ def test_bounds_that_need_long_sums_are_refused():
     modifiers = {"trunc": (None, np.full(2, 1e6))}
     with pytest.raises(errors.ResponseError, match="terms"):
         member("families", "poisson").observe(Given("y", np.array([1.0, 2.0]), modifiers=modifiers))
+
+
+@pytest.mark.parametrize("name", ["poisson", "binomial", "bernoulli"])
+def test_read_only_columns_are_fine(name):
+    y = np.array([0.0, 1.0, 1.0, 0.0])
+    y.flags.writeable = False
+    family = member("families", name)
+    dist = Distribution(family, family.links[:1])
+    obs = family.observe(Given("y", y))
+    eta = np.full((4, 1), 0.3)
+    eta.flags.writeable = False
+    assert np.isfinite(dist.derivatives(obs, eta, 3).value).all()
+    assert np.isfinite(dist.derivatives(obs.with_y(y), eta, 3).value).all()

@@ -233,17 +233,23 @@ def test_laplace(name: str) -> None:
 
 @pytest.mark.parametrize("name", GENERALIZED)
 def test_quadrature_against_exact_likelihood(name: str) -> None:
-    """More nodes come nearer, down to rounding; with 25 the optimum is the exact one."""
+    """More nodes come nearer, down to rounding; with 25 the optimum is the exact one.
+
+    The standard deviation from the first step on, the log-likelihood from 3 nodes on: with 3 it is further off than
+    Laplace's on epil, in lme4 as well (-666.4761, exact -666.3406, Laplace -666.4136).
+    """
     c = CERTIFIED["glmm"][f"{name} exact ML"]
+    exact, sigma = float(c["loglik"]), float(c["sigma_b"])
     fits = [generalized(name, estimator="agq", nodes=nodes) for nodes in LADDER]
-    errors = np.array([abs(f.log_likelihood - float(c["loglik"])) for f in fits])
-    rounding = 1e-10 * abs(float(c["loglik"]))
-    assert np.all((errors[1:] < errors[:-1]) | (errors[1:] < rounding))
+    sds = np.array([abs(float(np.sqrt(f.estimates.covariances[0][0, 0])) - sigma) for f in fits])
+    errors = np.array([abs(f.log_likelihood - exact) for f in fits])[1:]
+    assert np.all(sds[1:] < sds[:-1])
+    assert np.all((errors[1:] < errors[:-1]) | (errors[1:] < 1e-12 * abs(exact)))
     last = fits[-1]
     assert lre(last.log_likelihood, c["loglik"]) >= 10
     for ours, theirs in zip(last.coefficients.values(), c["beta"], strict=True):
         assert lre(ours, theirs) >= 7
     assert lre(float(np.sqrt(last.estimates.covariances[0][0, 0])), c["sigma_b"]) >= 7
-    errors = np.asarray(c["se_obs_info_joint"], dtype=float)
-    np.testing.assert_allclose(last.std_errors, errors[:-1], rtol=1e-5)
-    assert last.sd_errors[0][0][0] == pytest.approx(errors[-1], rel=1e-5)
+    *of_beta, of_sigma = (float(v) for v in c["se_obs_info_joint"])
+    np.testing.assert_allclose(last.std_errors, of_beta, rtol=1e-4)
+    assert last.sd_errors[0][0][0] == pytest.approx(of_sigma, rel=1e-4)

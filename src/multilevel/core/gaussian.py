@@ -171,9 +171,7 @@ class Elimination:
         PX = np.zeros((pt.n_trailing, p))
         PX[pt.ns :], PXX = self.tail.inverse(P[pt.sbase :].reshape(nt, nt), reml)
         if pt.ns:
-            kernels.invert_sparse(
-                pt.colptr, pt.rows, pt.ns, pt.nt, pt.sbase, self.S, P, self.SX, PX, PXX, p
-            )
+            kernels.invert_sparse(pt.colptr, pt.rows, pt.ns, pt.nt, pt.sbase, self.S, P, self.SX, PX, PXX, p)
         G1 = np.zeros((self.k1, self.k1))
         G = np.zeros_like(self._flat)
         PL = np.empty((self.n_lead if keep else 0, self.k1, self.k1))

@@ -29,9 +29,7 @@ class LaplaceObjective(GaussianObjective):
         self.bounds = [s.bounds() if s.k > 1 else (-1.0, 1.0) for s in laplace.scales for _ in s.kinds()]
         self.bounds += [(-1.0, 1.0)] * n
         self.weight = np.concatenate([laplace.level_weights, np.ones(n)])
-        self.additive = np.array(
-            [s.triangular for s in laplace.scales for _ in s.kinds()] + [False] * n, dtype=bool
-        )
+        self.additive = np.array([s.triangular for s in laplace.scales for _ in s.kinds()] + [False] * n, dtype=bool)
         self._term = [t for t, s in enumerate(laplace.scales) for _ in s.kinds()] + [-1] * n
         self._seconds = 0.0
         self._model: tuple[np.ndarray, np.ndarray] | None = None  # where, and what

@@ -50,6 +50,4 @@ class RowTerms:
         if self.code < 0 or order > 3 or obs is not self.obs:
             return self.distribution.derivatives(obs, eta, order)
         value, first, second, third = self._filled(np.ascontiguousarray(eta[:, 0]))
-        return Derivatives(
-            value + self.constants, first[:, None], second[:, None, None], third[:, None, None, None]
-        )
+        return Derivatives(value + self.constants, first[:, None], second[:, None, None], third[:, None, None, None])

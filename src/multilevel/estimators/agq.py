@@ -6,7 +6,7 @@ The likelihood itself, to as many digits as there are nodes for; one node is Lap
 whose grouping factors are nested in each other (one factor is the simplest case), with slopes and several predictors.
 Crossed factors have no small integrals: use ``model.fit("laplace", order=2)``.
 
-``nodes="auto"`` climbs 1, 5, 9, 15, 25, 41, 65 until the maximum of the log-likelihood moves by less than 1e-4;
+``nodes="auto"`` climbs 1, 5, 9, 15, 25, 41, 65, 101, 151 until the maximum of the log-likelihood moves by less than 1e-4;
 `estimates.notes` holds the nodes used and the log-likelihood at every rung.
 
 A factor with k coefficients has about R^k points, nested factors multiply: quadrature is for k ≤ 3.
@@ -38,11 +38,11 @@ from .limits import in_the_limit
 from .maximise import Start
 from .progress import ticker
 
-LADDER = (5, 9, 15, 25, 41, 65)
+LADDER = (5, 9, 15, 25, 41, 65, 101, 151)
 SETTLED = 1e-4  # change of the log-likelihood from rung to rung
 ROUGH = 1e-9  # Newton decrement of the searches before the last one
 MOST_POINTS, MOST_AUTOMATIC = 50_000, 5_000  # of the rule for one level, on request and by itself
-MOST_NODES = 150  # beyond it weights of the rule underflow
+MOST_NODES = 200  # beyond it weights of the rule underflow
 
 
 @dataclass(frozen=True)

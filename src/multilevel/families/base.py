@@ -310,6 +310,11 @@ class Distribution:
         return self.family.latent_variance(obs, eta, self.links)
 
 
+def plain(a: np.ndarray) -> np.ndarray:
+    """The array as kernels take them: contiguous numbers; a column of a data frame may be read-only."""
+    return np.require(a, np.float64, ["C", "W"])
+
+
 def single(rows: np.ndarray) -> Derivatives:
     """Derivatives by one predictor from an array whose row k holds the k-th."""
     return Derivatives(rows[0], *(row.reshape(-1, *[1] * k) for k, row in enumerate(rows[1:], start=1)))

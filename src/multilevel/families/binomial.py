@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import ResponseError, WeightsError, listed, printable
 from ..links import forward, inverse, link
-from .base import Derivatives, Family, Given, Observations, single
+from .base import Derivatives, Family, Given, Observations, plain, single
 from .counts import log_choose
 from .support import numbers, observed, plain, refuse, refuse_constant
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..links import forward, inverse, link
-from .base import Derivatives, Observations, single
+from .base import Derivatives, Observations, plain, single
 from .counts import draw_poisson, log_poisson, poisson_below
 from .limits import Counts
 
@@ -38,7 +38,7 @@ class Poisson(Counts):
         from ..numerics.rows import log_rows
 
         out = np.empty((order + 1, len(obs)))
-        log_rows(np.ascontiguousarray(obs.y), np.ascontiguousarray(eta[:, 0]), order, out)
+        log_rows(plain(obs.y), plain(eta[:, 0]), order, out)
         return single(out)
 
     def start(self, obs: Observations, links: tuple[str, ...]) -> np.ndarray:

@@ -8,15 +8,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import DtypeError, ResponseError, WeightsError, listed, printable
-from .base import Family, Given, Observations
+from .base import Family, Given, Observations, plain
 
 WORDS = {"text": "str"}
 CENSORING = {"left": -1, "none": 0, "right": 1, "interval": 2}
-
-
-def plain(values: np.ndarray) -> np.ndarray:
-    """Contiguous and writable, as compiled kernels take them: columns of data frames can be read-only."""
-    return np.require(values, float, ["C", "W"])
 
 
 def numbers(given: Given) -> np.ndarray:
@@ -103,6 +98,7 @@ def observed(
     family: Family, given: Given, y: np.ndarray, trials: np.ndarray | None = None, **more: Any
 ) -> Observations:
     """Observations with weights, censoring and truncation as the response's modifiers have them."""
+    y = plain(y)
     weights, precision = _weights(family, given)
     censored, upper = _censoring(given, y)
     obs = Observations(

@@ -19,9 +19,10 @@ import numpy as np
 from ..core.curvature import Curvature
 from ..core.laplace import Laplace, LaplaceState
 from .estimates import Certainty, Combination, Spread, correlation_pairs
-from .mixed import BLOCK, _diagonal_blocks, _log_wald, _root
+from .mixed import BLOCK, PROFILE_SECONDS, _diagonal_blocks, _log_wald, _root
 from .sensitivity import Sensitivity, sensitivity
 
+EVALUATIONS = 300  # of the criterion's gradient, about, in the profile of one standard deviation
 LARGEST_STEP = 5.0  # of a draw of a working parameter, in its units: a flat direction is no licence to overflow
 
 
@@ -223,13 +224,36 @@ class GeneralizedCertainty(Certainty):
             return [[nowhere] * k for _, k in self.ignored], nowhere
         flat = []
         for j, (sd, error) in enumerate(zip(self._sds(self.state), self._sd_errors, strict=True)):
-            flat.append(_log_wald(float(sd), float(error / sd), half) if sd > 0.0 else (0.0, self._reach(j, half)))
+            if self.profiles:
+                flat.append(self._profile(j, float(sd), float(error), half))
+            else:
+                flat.append(_log_wald(float(sd), float(error / sd), half) if sd > 0.0 else (0.0, self._reach(j, half)))
         return self._by_term(flat), nowhere
+
+    @property
+    def profiles(self) -> bool:
+        """Whether intervals of standard deviations are profile likelihood ones (Wald on the log scale otherwise)."""
+        n = sum(s.k for s in self.criterion.scales)
+        seconds = max(self.criterion.seconds, self.curvature.objective.seconds)
+        return seconds * EVALUATIONS * n < PROFILE_SECONDS
+
+    def _profile(self, flat: int, sd: float, error: float, half: float) -> tuple[float, float]:
+        from ..core.pinned_phi import HeldSd, sd_interval
+
+        t, row = self._rows_of_terms[flat]
+        step = error if np.isfinite(error) and error > 0.0 else self._reach(flat, 1.0)
+        found = sd_interval(HeldSd(self.criterion, self.state, t, (row,), sd, step), half)
+        self.curvature.restore()
+        return found
+
+    @property
+    def _rows_of_terms(self) -> list[tuple[int, int]]:
+        """Term and coefficient of every standard deviation."""
+        return [(t, row) for t, s in enumerate(self.criterion.scales) for row in range(s.k)]
 
     def _reach(self, flat: int, half: float) -> float:
         """How large a standard deviation estimated as zero may be: where d has risen by half², the rest held."""
-        terms = [(t, row) for t, s in enumerate(self.criterion.scales) for row in range(s.k)]
-        t, row = terms[flat]
+        t, row = self._rows_of_terms[flat]
         scale, part = self.criterion.scales[t], self.criterion.slices[t]
         kinds = scale.kinds()
         lam = scale.factor(self.state.theta[part])

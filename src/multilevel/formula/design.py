@@ -63,7 +63,7 @@ class Design:
     memory: Any = field(default=None, repr=False)
     warnings: tuple[Any, ...] = ()
     variables: tuple[str, ...] = ()
-    layout: Layout = Layout()
+    layout: Layout = field(default_factory=Layout)
     fixed_predictor: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     offsets: tuple[np.ndarray | None, ...] = ()
     observations: Any = None

@@ -29,16 +29,11 @@ from .algebra import (
     power,
     single,
 )
-from .arithmetic import FUNCTIONS, RESERVED, Reader
-from .formula import Call, Expression, Formula, GroupTerm, Name, Number, Part, Response, Terms
+from .arithmetic import FUNCTIONS, RESERVED
+from .formula import Expression, Formula, GroupTerm, Name, Part, Terms
+from .left import LeftReader
 from .tokens import Token, excerpt
 
-# what stands behind the response: the most columns or numbers each takes in order, and by name
-MODIFIERS: dict[str, tuple[int, tuple[str, ...]]] = {
-    "weights": (1, ()), "se": (1, ("sigma",)), "trials": (1, ()), "cens": (2, ()), "trunc": (2, ("lb", "ub")),
-    "rate": (1, ()),
-}  # fmt: skip
-RESPONSE_FUNCTIONS = (*FUNCTIONS, "cbind")
 SCALES = {"us": "unstructured", "cs": "compound_symmetry", "diag": "diagonal"}
 OPERATORS = {"*": (1, crossing), "/": (1, nesting), "%in%": (2, interaction), ":": (3, interaction)}
 MOST_POWER = 20
@@ -123,7 +118,7 @@ def _unknown_column(text: str, name: str, at: int, grouping: bool, columns: Sequ
     )
 
 
-class _Parser(Reader):
+class _Parser(LeftReader):
     """Sums of terms and group terms."""
 
     # --- formula ---------------------------------------------------------------------------------------------
@@ -203,54 +198,6 @@ class _Parser(Reader):
                     code="E_RESPONSE_IN_RHS",
                     hint="Remove that group term.",
                 )
-
-    def response(self) -> Response:
-        expression = self.arithmetic(RESPONSE_FUNCTIONS)
-        if next(expression.names(), None) is None:
-            raise self.fault(expression.at, "the response names no column of the data")
-        modifiers: list[tuple[str, Call]] = []
-        if self.accept("|"):
-            modifiers.append(self.modifier())
-            while self.accept("+"):
-                at = self.now.at
-                modifiers.append(self.modifier())
-                if modifiers[-1][0] in (name for name, _ in modifiers[:-1]):
-                    raise self.fault(at, f"{modifiers[-1][0]}() stands twice: it takes one column")
-        return Response(expression, tuple(modifiers))
-
-    def modifier(self) -> tuple[str, Call]:
-        token = self.now
-        name = token.value.removeprefix("resp_")
-        if not self.plain_name() or name not in MODIFIERS:
-            hint = nearest(name, MODIFIERS) or f"Known: {', '.join(MODIFIERS)}."
-            raise self.fault(
-                token.at,
-                f'"{printable(token.value)}" cannot follow the response column\'s bar',
-                code="E_FORMULA_FUNCTION" if token.kind == "name" else "E_FORMULA_SYNTAX",
-                hint=hint,
-            )
-        self.take()
-        self.expect("(", f"after {name}")
-        return name, self.checked_modifier(self.arguments(name, token.at, FUNCTIONS))
-
-    def checked_modifier(self, call: Call) -> Call:
-        """Refuse arguments that nothing would read: ignoring ``se(s, sigma=TRUE)`` gave the fit of ``se(s)``."""
-        most, settings = MODIFIERS[call.function]
-        strange = [key for key, _ in call.keywords if key not in settings]
-        if strange or len(call.arguments) > most or not (call.arguments or call.function == "trunc"):
-            takes = f"{most} columns" if most > 1 else "one column"
-            raise self.fault(
-                call.at,
-                f"{call.function}() takes {takes}" + (f" and {', '.join(settings)}" if settings else ""),
-                code="E_FORMULA_FUNCTION",
-            )
-        if call.function == "se" and any(value != Number(0.0) for _, value in call.keywords):
-            raise self.fault(
-                call.at,
-                "se(…, sigma=TRUE) is not available in this version: se(column) holds all of the residual variance",
-                code="E_FORMULA_FUNCTION",
-            )
-        return call
 
     # --- sums of terms ---------------------------------------------------------------------------------------
     def sum(self, top: bool = False) -> Sum:

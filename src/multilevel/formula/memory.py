@@ -44,7 +44,7 @@ class DesignMemory:
     weights: str | None = None
     offset: str | None = None
     offset_array: bool = False
-    layout: Layout = Layout()
+    layout: Layout = field(default_factory=Layout)
     _labels: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False, compare=False)
     _places: dict[str, dict[str, int]] = field(default_factory=dict, repr=False, compare=False)
 

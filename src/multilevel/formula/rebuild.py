@@ -88,7 +88,8 @@ def all_offsets(
     out: list[np.ndarray | None] = []
     for d, expressions in enumerate(offset_expressions(formula, layout)):
         parts = [numbers(e, columns) for e in expressions]
-        out.append(location if d < len(layout.locations) else sum(parts) if parts else None)
+        own = np.sum(parts, axis=0) if parts else None
+        out.append(location if d < len(layout.locations) else own)
     return tuple(out)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from .evaluate import column_names
-from .formula import Call, Expression, Formula
+from .formula import Call, Expression, Formula, Part
 
 
 def variables(formula: Formula, *more: str) -> tuple[str, ...]:
@@ -22,7 +22,7 @@ def variables(formula: Formula, *more: str) -> tuple[str, ...]:
 
 def predictors(formula: Formula, groups: bool, *more: str | None) -> Iterable[str]:
     """The columns right of the tilde, in order, then `more`."""
-    parts = (formula, *formula.further)
+    parts: tuple[Formula | Part, ...] = (formula, *formula.further)
     terms = [g for part in parts if groups for g in part.groups]
     sums = [*(part.fixed for part in parts), *(g.coefficients for g in terms)]
     names = [name for s in sums for t in s.terms for factor in t.factors for name in column_names(factor)]

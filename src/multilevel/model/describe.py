@@ -1,8 +1,8 @@
 """A model in words before it is fitted: equation, data, groups and sizes, advice.
 
-    print(model)            the whole description
-    equation(model)         y = Xβ + Zb + ε with the columns' names
-    advice(model)           what is doubtful about the design, as notes (never as Python warnings)
+print(model)            the whole description
+equation(model)         y = Xβ + Zb + ε with the columns' names
+advice(model)           what is doubtful about the design, as notes (never as Python warnings)
 """
 
 from __future__ import annotations

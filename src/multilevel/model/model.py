@@ -1,6 +1,6 @@
 """The model: formula and data joined, checked, frozen.
 
-    y = Xβ + Σ_t Z_t b_t + ε,    b_t[ℓ] ~ N(0, Σ_t),    ε_i ~ N(0, σ²/w_i)
+y = Xβ + Σ_t Z_t b_t + ε,    b_t[ℓ] ~ N(0, Σ_t),    ε_i ~ N(0, σ²/w_i)
 """
 
 from __future__ import annotations

@@ -56,7 +56,9 @@ def _single_trials(m: Model) -> bool:
     """Yes or no in each row: a row has no variance of its own to show."""
     trials = m.observations.trials
     single = trials is None or bool(np.all(trials == 1.0))
-    return m.distribution.family.discrete and m.family in ("bernoulli", "binomial", "cumulative", "categorical") and single
+    return (
+        m.distribution.family.discrete and m.family in ("bernoulli", "binomial", "cumulative", "categorical") and single
+    )
 
 
 def _more_rows_than_columns(design: Design) -> None:

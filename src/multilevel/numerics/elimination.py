@@ -86,9 +86,7 @@ def assemble_trailing(block, lam, begin, high, low, width, shift, target, diagon
         r += kr
 
 
-@kernel(
-    f"float64({M3}, {M3}, {M2}, {I8}, {I4}, {I4}, {I4}, {V}, {M2}, int64, {M2}, {V}, {M3}, {M2}, {M3})"
-)
+@kernel(f"float64({M3}, {M3}, {M2}, {I8}, {I4}, {I4}, {I4}, {V}, {M2}, int64, {M2}, {V}, {M3}, {M2}, {M3})")
 def factor_level(A, B, T, at, col, width, shift, lam, lam1, level, D, row, L, W, WX):
     """L = chol(λ'Aλ + I), W = L⁻¹λ'TΛ and WX = L⁻¹λ'B of one leading level; returns |L|, or 0. D, row: workspace."""
     k, m = A.shape[1], B.shape[2]

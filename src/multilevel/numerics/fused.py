@@ -163,9 +163,7 @@ def trace_sums(static, work, lam):
         for b in range(p):
             PXX[a, b] = inverse[nt + a, nt + b]
     if ns > 0:
-        plain.invert_sparse(
-            static.colptr, static.rows, ns, nt, static.sbase, work.S, P, work.SX, PX, PXX, p
-        )
+        plain.invert_sparse(static.colptr, static.rows, ns, nt, static.sbase, work.S, P, work.SX, PX, PXX, p)
     G = np.zeros(len(lam))
     G1 = np.zeros((k1, k1))
     none = np.zeros((0, k1, k1))

@@ -255,7 +255,9 @@ def _newton(
 
 def _worth_differences(secants: Secants, seconds: float, patience: int) -> bool:
     """Whether steps have been slow, or wandering near the end, for long enough to pay for an exact Hessian."""
-    return (secants.slow_steps >= patience and seconds < AFFORDABLE) or (secants.near >= 6 and seconds < 40.0 * AFFORDABLE)
+    return (secants.slow_steps >= patience and seconds < AFFORDABLE) or (
+        secants.near >= 6 and seconds < 40.0 * AFFORDABLE
+    )
 
 
 def _distance(objective: Objective, start: np.ndarray, end: np.ndarray, free: np.ndarray) -> np.ndarray:

@@ -34,15 +34,15 @@ def criterion(code, start, y, size, offset, Z, X, phi, U, lam, C, L, fixed, eta,
             v += X[i, j] * phi[1 + j]
         fixed[i] = v
     out = np.empty(2)
-    if not level_modes(code, start, y, size, fixed, Z, lam, U, eta, loglik, s, w, third, C, L, out, fine, 0, len(start) - 1):
+    if not level_modes(
+        code, start, y, size, fixed, Z, lam, U, eta, loglik, s, w, third, C, L, out, fine, 0, len(start) - 1
+    ):
         return np.inf
     value = 2.0 * out[0] + out[1]
     return value if np.isfinite(value) else np.inf
 
 
-@kernel(
-    f"void({I8}, {M2}, {M2}, {M2}, {M2}, {V}, {V}, {V}, {M3}, {M3}, {V}, {M2}, {M2}, {V}, {M2}, boolean)"
-)
+@kernel(f"void({I8}, {M2}, {M2}, {M2}, {M2}, {V}, {V}, {V}, {M3}, {M3}, {V}, {M2}, {M2}, {V}, {M2}, boolean)")
 def slopes_at(start, Z, X, lam, U, s, w, third, C, L, g, H, score, theta_info, tangent, information):
     """Gradient g and, on request, the model H of the Hessian and the tangent of the modes (levels, 1 + p)."""
     p = X.shape[1]
@@ -118,9 +118,7 @@ def learn(H, S, Y, pairs):
                     H[a, b] += Y[r, a] * Y[r, b] / curvature - hs[a] * hs[b] / model
 
 
-@kernel(
-    f"int64(int64, {I8}, {V}, {V}, {V}, {M2}, {M2}, float64, float64, {V}, {M2}, {M2}, {V})"
-)
+@kernel(f"int64(int64, {I8}, {V}, {V}, {V}, {M2}, {M2}, float64, float64, {V}, {M2}, {M2}, {V})")
 def search(code, start, y, size, offset, Z, X, weight, tolerance, phi, U, hessian, counts):
     """Minimise over φ from `phi`, in place; then the Hessian over (log θ, c) by one-sided differences.
 

@@ -108,9 +108,7 @@ def level_sums(Z, base, start, owner, R, out):
                 out[at + a] += Z[i, a] * R[i, owner[a]]
 
 
-@kernel(
-    f"void({M2}, {J8}, {I8}, {I8}, {J8}, {J8}, {J8}, boolean[:, ::1], {V}, {M3}, {M2}, {V}, {I8}, {M3})"
-)
+@kernel(f"void({M2}, {J8}, {I8}, {I8}, {J8}, {J8}, {J8}, boolean[:, ::1], {V}, {M3}, {M2}, {V}, {I8}, {M3})")
 def leverages(Z, base, start, owner, site, own, pair, turned, lam, PL, PT, P, target, out):
     """z̃'H⁻¹z̃ by row, (n, L, L), z̃ = Λ'z; `lam` holds λ of each factor one after the other."""
     n, n_factors, K = Z.shape[0], base.shape[1], Z.shape[1]
