@@ -73,6 +73,7 @@ class Curvature:
     def hessian(self) -> np.ndarray:
         """∂²d/∂ψ∂ψ'; by central differences where a gradient is cheap, one-sided ones otherwise."""
         out = np.empty((self.n_psi, self.n_psi))
+        self.criterion.touch(self.state)
         sides = (1.0, -1.0) if 0.0 < self.objective.seconds < CHEAP else (1.0,)
         here = self.here
         for i, j in enumerate(self.free):

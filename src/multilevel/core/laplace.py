@@ -121,6 +121,11 @@ class Laplace:
         step = theta - at
         return np.asarray(u + slopes @ step) if np.max(np.abs(step), initial=0.0) < FAR else self._warm
 
+    def touch(self, state: LaplaceState) -> None:
+        """Take the tangent of the mode at a state: modes close to it then start where they end."""
+        if self._tangent is None or not np.array_equal(self._tangent[0], state.theta):
+            self.slope(state)
+
     def _evaluate(self, theta: np.ndarray, warm: np.ndarray) -> LaplaceState:
         self.evaluations += 1
         with np.errstate(all="ignore"):

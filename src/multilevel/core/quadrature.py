@@ -19,6 +19,7 @@ from ..numerics.hermite import product_rule
 from ..scales.base import Scale
 from .laplace import Laplace, LaplaceState, _Pieces
 from .likelihood import Slope
+from .mode import TOLERANCE
 from .quadrature_levels import Integral, Level, chain_of
 
 MOST = 1_000_000  # points of a rule that is not made in order to count them
@@ -55,6 +56,7 @@ class Quadrature(Laplace):
         return super().seconds + 5e-8 * points(self.rows, self.nodes) * self.rows.n
 
     def _evaluate(self, theta: np.ndarray, warm: np.ndarray) -> LaplaceState:
+        self.fine = TOLERANCE  # nodes stand around the mode itself
         found = super()._evaluate(theta, warm)
         if found.mode is None:
             return found

@@ -26,6 +26,7 @@ import numpy as np
 from ..families.base import Derivatives
 from .laplace import Laplace, LaplaceState
 from .likelihood import Slope
+from .mode import TOLERANCE
 from .quadrature_levels import Level, chain_of
 
 STEP = 3e-4  # of a parameter, in differences of the correction
@@ -222,6 +223,7 @@ class SecondOrder(Laplace):
     central differences, each with its own mode."""
 
     def _evaluate(self, theta: np.ndarray, warm: np.ndarray) -> LaplaceState:
+        self.fine = TOLERANCE  # derivatives of the correction are differences
         found = super()._evaluate(theta, warm)
         if found.mode is None:
             return found

@@ -6,21 +6,25 @@ All parameters jointly, by the exact gradient of the approximation, as lme4's ``
 responses the approximation is exact: ML.
 
 Errors of the approximation grow as the information in each group shrinks (binary rows, few a group) and as the variance
-grows; `fit.adequacy` estimates them, and ``"agq"`` removes them where there is one grouping factor.
+grows; `fit.adequacy()` estimates them. ``order=2`` adds the next term of the expansion (`core/second_order.py`), which takes
+away most of the error, crossed factors included; ``"agq"`` removes it where the grouping factors are nested in each other.
 
-References: Tierney & Kadane (1986), JASA 81; Breslow & Clayton (1993), JASA 88; Bates et al. (2015).
+References: Tierney & Kadane (1986), JASA 81; Breslow & Clayton (1993), JASA 88; Raudenbush, Yang & Yosef (2000), JCGS 9;
+Bates et al. (2015).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 
 from ..core.laplace import Laplace as Criterion
 from ..core.one_factor import laplace
+from ..core.second_order import SecondOrder
+from ..errors import SettingError, printable
 from ..fit.estimates import Estimates
 from ..model.model import Model
 from .approximate import maximise_approximation
@@ -31,22 +35,32 @@ from .maximise import Start
 
 @dataclass(frozen=True)
 class Laplace(Estimator):
-    """Settings: at most `maxiter` Newton iterations; `start`, covariance parameters θ in lme4's order."""
+    """Settings: at most `maxiter` Newton iterations; `start`, covariance parameters θ in lme4's order; `order` 1 or 2."""
 
     linear_only: ClassVar[bool] = False
     maxiter: int = 200
     start: Start = None
+    order: int = 1
+
+    def check(self, model: Model) -> None:
+        if self.order not in (1, 2):
+            raise SettingError(f"order={printable(repr(self.order))} is unknown", hint="Use 1 or 2.")
 
     def estimate(self, model: Model) -> Estimates:
         with np.errstate(all="ignore"):
             return in_the_limit(model, lambda limit: self.criterion(limit, {}), self._maximise)
 
     def _maximise(self, model: Model, criterion: Criterion) -> Estimates:
-        return maximise_approximation(model, criterion, "Laplace", self.maxiter, self.start)
+        if self.order == 1:
+            return maximise_approximation(model, criterion, "Laplace", self.maxiter, self.start)
+        plain = replace(self, order=1)
+        first = np.array(plain._maximise(model, plain.criterion(model, {})).notes["phi"], dtype=float)
+        return maximise_approximation(model, criterion, "second-order Laplace", self.maxiter, None, first)
 
     def criterion(self, model: Model, notes: Mapping[str, Any]) -> Criterion:
         """The approximate deviance of a model."""
-        return laplace(model.rows, model.distribution, model.scales)
+        make = laplace if self.order == 1 else SecondOrder
+        return make(model.rows, model.distribution, model.scales)
 
 
 MEMBER = Laplace

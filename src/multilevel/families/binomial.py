@@ -15,7 +15,7 @@ from ..errors import ResponseError, WeightsError, listed, printable
 from ..links import forward, inverse, link
 from .base import Derivatives, Family, Given, Observations, plain, single
 from .counts import log_choose
-from .support import numbers, observed, plain, refuse, refuse_constant
+from .support import numbers, observed, refuse, refuse_constant
 
 LINKS = ("logit", "probit", "cloglog", "cauchit", "log", "identity")
 HOW = "Write cbind(k, n - k), or k | trials(n), or k / n with weights=n."

@@ -41,6 +41,9 @@ class Poisson(Counts):
         log_rows(plain(obs.y), plain(eta[:, 0]), order, out)
         return single(out)
 
+    def kernel(self, links: tuple[str, ...]) -> str | None:
+        return "poisson_log" if links[0] == "log" else None
+
     def start(self, obs: Observations, links: tuple[str, ...]) -> np.ndarray:
         return forward(links[0], obs.y + 0.25)[:, None]
 

@@ -3,7 +3,7 @@
     beta        (draws, p)       coordinate term
     sd          (draws, sds)     coordinates group, term
     cor         (draws, pairs)   coordinates group, term_1, term_2
-    sigma       (draws,)         unless every row's standard error is known
+    sigma       (draws,)         unless every row's standard error is known; of other families their constants by name
     r_<group>   (draws, L, k)    coordinates level, term
 """
 
@@ -39,6 +39,9 @@ class Draws(Mapping[str, np.ndarray]):
         _add_covariances(out, fit, drawn["covariances"], n)
         if fit.sigma is not None:
             out.arrays["sigma"], out.coordinates["sigma"] = drawn["sigma"], {}
+        for name in fit.estimates.dispersion:
+            if name in drawn.get("constants", {}):
+                out.arrays[name], out.coordinates[name] = drawn["constants"][name], {}
         for label, terms in terms_by_group(fit).items():
             groups = [fit.model.design.groups[t] for t in terms]
             names = [name for g in groups for name in g.names]

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..glossary import DIAGNOSTICS
 from . import tables
+from .remarks import known_icc
 
 if TYPE_CHECKING:
     from .fit import Fit
@@ -28,6 +29,7 @@ def record(fit: Fit) -> dict[str, Any]:
         "formula": model.formula.text or str(model.formula),
         "family": model.family,
         "link": model.link,
+        "links": _links(fit),
         "estimator": fit.estimator.name,
         "n_obs": fit.n_obs,
         "n_rows_dropped": max(model.design.n_rows_given - model.design.n, 0),
@@ -46,7 +48,7 @@ def record(fit: Fit) -> dict[str, Any]:
         "correlations": _rows(tables.correlations(fit, level), diagnosed=True),
         "dispersion": _rows(tables.dispersion(fit, level), diagnosed=True),
         "group_effects": _group_effects(fit),
-        "icc": {group: plain(value) for group, value in fit.icc().items()},
+        "icc": _icc(fit),
         "converged": fit.converged,
         "singular": fit.singular,
         "boundary": fit.boundary,
@@ -65,6 +67,21 @@ def _group_effects(fit: Fit) -> dict[str, list[dict[str, Any]]]:
         columns = tables.group_effects(fit, [label], fit.level)
         out[label] = _rows({name: columns[name] for name in kept})
     return out
+
+
+def _links(fit: Fit) -> dict[str, str]:
+    """The link of every linear predictor that is estimated; thresholds stand on that of the location."""
+    model = fit.model
+    if model.is_linear:
+        return {"mu": model.link}
+    layout = model.design.layout
+    pairs = zip(layout.names, model.distribution.links, strict=True)
+    return {name: link for name, link in pairs if name not in layout.thresholds}
+
+
+def _icc(fit: Fit) -> dict[str, float | None]:
+    """Intraclass correlations, where the family has them."""
+    return {group: plain(value) for group, value in known_icc(fit).items()}
 
 
 def _rows(columns: tables.Columns, diagnosed: bool = False) -> list[dict[str, Any]]:

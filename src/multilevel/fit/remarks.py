@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import MultilevelWarning, RankDeficiencyWarning, SingularFitWarning, listed, printable
+from ..errors import MultilevelError, MultilevelWarning, RankDeficiencyWarning, SingularFitWarning, listed, printable
 from ..model.describe import Note, advice
 from .estimates import Estimates, correlation_pairs
 
@@ -36,8 +36,10 @@ def fit_warnings(model: Model, estimates: Estimates) -> tuple[MultilevelWarning,
 
 def _constant(model: Model, column: int) -> tuple[int, ...]:
     """The intercept, of which a constant column is a multiple: centring leaves nothing of it; () for zeros."""
-    values, fixed = model.design.fixed_columns[column], model.design.fixed_columns
-    return tuple(j for j, c in enumerate(fixed) if c is None and values is not None and np.any(values))
+    design = model.design
+    values, owner = design.fixed_columns[column], design.fixed_predictor
+    same = [j for j, c in enumerate(design.fixed_columns) if c is None and (not len(owner) or owner[j] == owner[column])]
+    return tuple(same) if values is not None and np.any(values) else ()
 
 
 def _dropped(names: Sequence[str], column: int, others: Sequence[int]) -> RankDeficiencyWarning:
@@ -100,8 +102,16 @@ def _degenerate(group: GroupColumns, covariance: np.ndarray) -> tuple[list[str],
 def notes(fit: Fit) -> tuple[Note, ...]:
     """Remarks of the design, and a group that hardly matters."""
     found = list(advice(fit.model))
-    for group, value in fit.icc().items():
+    for group, value in known_icc(fit).items():
         if 0.0 < value < LOW_ICC and group not in fit.boundary:
             message = f'"{printable(group, 40)}" holds {100.0 * value:.2g}% of the variance (ICC {value:.3f})'
             found.append(Note("N_LOW_ICC", message, "The level may be unnecessary; keep it if the design has it."))
     return tuple(found)
+
+
+def known_icc(fit: Fit) -> dict[str, float]:
+    """Intraclass correlations; nothing for models that have none."""
+    try:
+        return fit.icc()
+    except MultilevelError:
+        return {}

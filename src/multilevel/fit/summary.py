@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import printable
 from ..glossary import RESIDUAL, SHORT, interval_headings
-from ..model.describe import data_line, equation, family_text, formula_text, weights_line
+from ..model.describe import data_line, equation, family_text, formula_text, title, weights_line
 from . import numbers, tables
 from .blocks import Block, Grid, Lines, to_markdown, to_text
 from .remarks import DEGENERATE, LIKELIHOODS
@@ -23,7 +23,13 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 200_000  # residuals are summarised up to here
 MOST_LABEL = 40
+POOLED = {  # of generalized models
+    "complete": "maximum likelihood (complete pooling)",
+    "none": "maximum likelihood within groups (no pooling)",
+}
 METHODS = {
+    "laplace": "Laplace's approximation",
+    "agq": "adaptive Gauss–Hermite quadrature",
     "reml": "REML",
     "ml": "maximum likelihood",
     "complete": "least squares (complete pooling)",
@@ -70,7 +76,9 @@ def summarise(fit: Fit, level: float) -> Summary:
         blocks.append(_residuals(fit))
     blocks.append(_groups(fit, level))
     if len(fit.estimates.beta):
-        blocks.append(_coefficients(fit, level))
+        blocks += _coefficients(fit, level)
+    if fit.estimates.dispersion:
+        blocks.append(_dispersion(fit, level))
     blocks += _remarks(fit)
     return Summary(tuple(blocks), fit)
 
@@ -78,8 +86,10 @@ def summarise(fit: Fit, level: float) -> Summary:
 # --- head --------------------------------------------------------------------------------------------------------
 def _head(fit: Fit) -> Lines:
     model = fit.model
-    kind = "Linear mixed model" if model.design.groups else "Linear model"
+    kind = title(model).removesuffix(" (no grouping term)")
     method = METHODS.get(fit.estimator.name, fit.estimator.name)
+    if not model.is_linear:
+        method = POOLED.get(fit.estimator.name, method) if model.design.groups else "maximum likelihood"
     first, *where = equation(model)
     lines = [f"  {first}", *(f"    {line}" for line in where), f"Formula: {formula_text(model)}"]
     lines += [f" Family: {family_text(model)}", f"   Data: {data_line(model)}"]
@@ -100,9 +110,13 @@ def _criteria(fit: Fit) -> tuple[str, ...]:
 
 
 def _residuals(fit: Fit) -> Grid:
-    values = np.quantile(fit.residuals("standardized"), [0.0, 0.25, 0.5, 0.75, 1.0])
+    name, kind = "Scaled residuals:", "standardized"
+    if not fit.model.is_linear:
+        unordered = len(fit.model.design.layout.locations) > 1
+        name, kind = ("Quantile residuals:", "quantile") if unordered else ("Pearson residuals:", "pearson")
+    values = np.quantile(fit.residuals(kind), [0.0, 0.25, 0.5, 0.75, 1.0])
     cells = tuple(numbers.fixed(float(v), 4) for v in values)
-    return Grid("Scaled residuals:", ("Min", "1Q", "Median", "3Q", "Max"), (cells,), labels=0)
+    return Grid(name, ("Min", "1Q", "Median", "3Q", "Max"), (cells,), labels=0)
 
 
 # --- groups ------------------------------------------------------------------------------------------------------
@@ -119,8 +133,12 @@ def _groups(fit: Fit, level: float) -> Block:
         label = "" if group == before else printable(group, MOST_LABEL)
         rows.append((label, printable(columns["term"][i], MOST_LABEL), *_sd_cells(columns, i), *_padded(corr, width)))
         before = group
-    title = "Standard deviations within and between groups:" if fit.model.groups else "Residual standard deviation:"
-    return Grid(title, header, tuple(rows), labels=2, footer=_counts(fit))
+    if not rows:
+        return Lines("", (_counts(fit),))
+    heading = "Standard deviations within and between groups:" if fit.model.groups else "Residual standard deviation:"
+    if fit.sigma is None and not fit.model.is_linear:
+        heading = "Standard deviations between groups (of linear predictors):"
+    return Grid(heading, header, tuple(rows), labels=2, footer=_counts(fit))
 
 
 def _padded(cells: tuple[str, ...], width: int) -> tuple[str, ...]:
@@ -161,23 +179,61 @@ def _counts(fit: Fit) -> str:
 
 
 # --- coefficients ------------------------------------------------------------------------------------------------
-def _coefficients(fit: Fit, level: float) -> Grid:
+def _coefficients(fit: Fit, level: float) -> list[Block]:
+    """One block for the locations, one for thresholds, one for each further linear predictor."""
     columns = tables.fixed_effects(fit, level)
-    header: tuple[str, ...] = ("", SHORT["estimate"], SHORT["std_error"], "df", SHORT["statistic"], SHORT["p_value"])
-    header += interval_headings(level)
-    rows = tuple(_coefficient(columns, i) for i in range(len(columns["term"])))
-    return Grid("Regression coefficients (fixed effects):", header, rows)
+    linear = fit.model.is_linear
+    test = ("df", SHORT["statistic"]) if linear else (SHORT["z"],)
+    header = ("", SHORT["estimate"], SHORT["std_error"], *test, SHORT["p_value"], *interval_headings(level))
+    found: dict[str, list[tuple[str, ...]]] = {}
+    for i in range(len(columns["term"])):
+        found.setdefault(_heading(fit, i), []).append(_coefficient(columns, i, linear))
+    return [Grid(heading, header, tuple(rows)) for heading, rows in sorted(found.items(), key=_thresholds_last)]
 
 
-def _coefficient(columns: tables.Columns, i: int) -> tuple[str, ...]:
+def _heading(fit: Fit, i: int) -> str:
+    """The block of a coefficient."""
+    design = fit.model.design
+    d = int(design.fixed_predictor[i]) if len(design.fixed_predictor) else 0
+    layout = design.layout
+    if design.fixed_names[i] in layout.thresholds:
+        return THRESHOLDS
+    if d < len(layout.locations):
+        return "Regression coefficients (fixed effects):"
+    name = layout.names[d]
+    meaning = {p.name: p.meaning for p in fit.model.distribution.family.further}[name]
+    return f"Coefficients of {name}, {meaning} ({fit.model.distribution.links[d]} link):"
+
+
+THRESHOLDS = "Thresholds:"
+
+
+def _thresholds_last(block: tuple[str, list[tuple[str, ...]]]) -> bool:
+    return block[0] == THRESHOLDS
+
+
+def _coefficient(columns: tables.Columns, i: int, with_df: bool) -> tuple[str, ...]:
     name = printable(columns["term"][i], MOST_LABEL)
     estimate, error, low, high = (float(columns[c][i]) for c in ("estimate", "std_error", "lower", "upper"))
     if np.isnan(estimate):
-        return (name, numbers.MISSING, *[""] * 6)
+        return (name, numbers.MISSING, *[""] * (6 if with_df else 5))
     shown = numbers.measured([estimate, error, low, high], error)
     df, statistic = float(columns["df"][i]), float(columns["statistic"][i])
-    test = (numbers.degrees(df), numbers.fixed(statistic, 3), numbers.probability(float(columns["p_value"][i])))
-    return (name, *shown[:2], *test, *shown[2:])
+    test = (numbers.fixed(statistic, 3), numbers.probability(float(columns["p_value"][i])))
+    return (name, *shown[:2], *((numbers.degrees(df),) if with_df else ()), *test, *shown[2:])
+
+
+def _dispersion(fit: Fit, level: float) -> Grid:
+    """The family's constants on their natural scale."""
+    columns = tables.dispersion(fit, level)
+    rows = []
+    for i, name in enumerate(columns["parameter"]):
+        values = [float(columns[c][i]) for c in ("estimate", "std_error", "lower", "upper")]
+        rows.append((printable(name, MOST_LABEL), *numbers.measured(values, values[1])))
+    header = ("", SHORT["estimate"], SHORT["std_error"], *interval_headings(level))
+    family = fit.model.distribution.family
+    parts = [f"{p.name}: {p.meaning}" for p in family.further if p.name in columns["parameter"]]
+    return Grid("Further parameters of the family:", header, tuple(rows), footer="; ".join(parts))
 
 
 # --- remarks -----------------------------------------------------------------------------------------------------
@@ -197,6 +253,8 @@ def _how(fit: Fit) -> tuple[str, ...]:
     if e.iterations:
         state += f" in {e.iterations} iterations (scaled gradient {e.scaled_gradient:.1e})"
     lines = (f"{state}; {numbers.elapsed(fit.seconds)}",)
+    if not fit.model.is_linear:
+        return (*lines, "Intervals: normal; of Std.Dev. on the log scale, of further parameters on their links'")
     if not fit.model.groups or e.criterion not in LIKELIHOODS:
         return lines
     sds = "profile likelihood" if e.certainty.profiles else "Wald on the log scale"

@@ -1,6 +1,6 @@
 """The tables of a fit as columns: names to arrays, in the order of `glossary`. `Fit` turns them into data frames.
 
-    fixed effects        β̂ with t intervals on Satterthwaite (or residual) degrees of freedom
+    fixed effects        β̂ with t intervals on Satterthwaite (or residual) degrees of freedom; normal ones where infinite
     variance components  standard deviations between levels, the residual one last
     correlations         pairs of coefficients of one term
     group effects        conditional modes, with normal intervals given the variance parameters
@@ -209,30 +209,44 @@ def _group_effects(fit: Fit, label: str) -> Columns:
 
 
 def intervals(fit: Fit, level: float) -> Columns:
-    """Intervals of the fixed effects and of every standard deviation in one table."""
-    beta, sds = fixed_effects(fit, level), variance_components(fit, level)
-    p = len(beta["term"])
+    """Intervals of the fixed effects, of every standard deviation and of the family's constants in one table."""
+    beta, sds, family = fixed_effects(fit, level), variance_components(fit, level), _constants(fit, level)
+    p, constants = len(beta["term"]), len(family["parameter"])
     return {
-        "parameter": ["fixed"] * p + [SIGMA if g == RESIDUAL else "sd" for g in sds["group"]],
-        "group": [""] * p + sds["group"],
-        "term": beta["term"] + sds["term"],
-        "estimate": np.concatenate([beta["estimate"], sds["sd"]]),
-        "lower": np.concatenate([beta["lower"], sds["lower"]]),
-        "upper": np.concatenate([beta["upper"], sds["upper"]]),
+        "parameter": ["fixed"] * p + [SIGMA if g == RESIDUAL else "sd" for g in sds["group"]] + family["parameter"],
+        "group": [""] * p + sds["group"] + [""] * constants,
+        "term": beta["term"] + sds["term"] + [""] * constants,
+        "estimate": np.concatenate([beta["estimate"], sds["sd"], family["estimate"]]),
+        "lower": np.concatenate([beta["lower"], sds["lower"], family["lower"]]),
+        "upper": np.concatenate([beta["upper"], sds["upper"], family["upper"]]),
     }
 
 
 def dispersion(fit: Fit, level: float) -> Columns:
-    """Parameters of the residual distribution: ``sigma``."""
+    """Constant parameters of the response's distribution: ``sigma``, or those of the family (``shape``, ``phi``, ``zi``)."""
     if fit.sigma is None:
-        return {name: [] for name in ("parameter", "estimate", "std_error", "lower", "upper")}
+        return _constants(fit, level)
     low, high = fit.sd_intervals(level)[1]
     return {
         "parameter": [SIGMA],
-        "estimate": [fit.sigma],
-        "std_error": [fit.sd_errors[1]],
-        "lower": [low],
-        "upper": [high],
+        "estimate": _numbers([fit.sigma]),
+        "std_error": _numbers([fit.sd_errors[1]]),
+        "lower": _numbers([low]),
+        "upper": _numbers([high]),
+    }
+
+
+def _constants(fit: Fit, level: float) -> Columns:
+    """Those of generalized families, on their natural scale; NaN where an estimator does not say how sure it is."""
+    known = fit.estimates.certainty.constants(level) if fit.estimates.dispersion else {}
+    rows = [known.get(name, (value, *[np.nan] * 3)) for name, value in fit.estimates.dispersion.items()]
+    estimate, error, low, high = zip(*rows, strict=True) if rows else ((),) * 4
+    return {
+        "parameter": list(fit.estimates.dispersion),
+        "estimate": _numbers(estimate),
+        "std_error": _numbers(error),
+        "lower": _numbers(low),
+        "upper": _numbers(high),
     }
 
 

@@ -7,7 +7,7 @@
 
 The percentile interval of a standard deviation near zero holds zero as often as refits do; the basic one is cut at
 the end of the range. With fewer than a thousand refits the ends of 95 % intervals are themselves uncertain by
-several hundredths of their distance.
+several hundredths of their distance. In generalized models y* ~ family(η*), and trials, exposures and weights stay as they are.
 
 Reference: Davison & Hinkley (1997), Bootstrap Methods and their Application, chapters 2 and 5.
 """
@@ -30,6 +30,7 @@ from ..fit.tables import check_level
 from ..glossary import SIGMA, interval_headings
 from .counter import counter
 from .criterion import is_reml, require_likelihood
+from .generalized_responses import GeneralizedResponses
 from .parameters import CORRELATION, SD, Parameter, estimated, parameters
 from .responses import Responses
 
@@ -157,7 +158,7 @@ def _moments(column: np.ndarray) -> tuple[float, float]:
 
 def _inside(name: Parameter, value: float) -> float:
     """The value, or the end of the parameter's range."""
-    if name.kind in (SD, SIGMA):
+    if name.kind in (SD, SIGMA) or name.constant:  # constants are positive, or shares
         return max(value, 0.0) if value == value else value
     if name.kind == CORRELATION:
         return min(max(value, -1.0), 1.0) if value == value else value
@@ -170,7 +171,7 @@ def bootstrap(fit: Fit, n: int = 500, *, seed: int = 0, parallel: int = 1, level
     Parameters
     ----------
     fit : Fit
-        By ``"reml"`` or ``"ml"``, or of a model without groups; refits use the same criterion.
+        By ``"reml"``, ``"ml"``, ``"laplace"`` or ``"agq"``, or of a model without groups; refits use the same criterion.
     n : int
         Number of simulated data sets.
     seed : int
@@ -253,16 +254,18 @@ class _Work:
     """One model to refit; what it needs of the rows is prepared once in each process."""
 
     def __init__(self, fit: Fit, reml: bool, names: tuple[Parameter, ...]) -> None:
-        self.model, self.reml, self.names = fit.model, reml, names
+        self.model, self.reml, self.names, self.estimator = fit.model, reml, names, fit.estimator
         theta = fit.estimates.notes.get("theta")
         self.start = None if theta is None else np.array(theta)
-        self.ready: Responses | None = None
+        self.ready: Responses | GeneralizedResponses | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "ready": None}
 
-    def responses(self) -> Responses:
-        if self.ready is None:
+    def responses(self) -> Responses | GeneralizedResponses:
+        if self.ready is None and not self.model.is_linear:
+            self.ready = GeneralizedResponses(self.model, self.estimator, self.names)
+        elif self.ready is None:
             self.ready = Responses(self.model, self.reml, self.names, self.start)
         return self.ready
 

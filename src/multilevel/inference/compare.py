@@ -6,6 +6,9 @@
     LOO, LOGO           expected log predictive density of rows and of groups left out, with standard errors
     LR                  against the largest of the other models that is a special case
 
+Families of one response compare where all give densities or all probabilities (gamma, lognormal and normal; Poisson and
+negative binomial). Likelihood-ratio tests stay within a family and link.
+
 Restricted likelihoods compare only under one fixed part: REML fits with different ones enter AIC, BIC and tests by
 maximum likelihood, with a note. cAIC and leave-out scores are those of the fits as they were given.
 
@@ -202,6 +205,8 @@ def _labels(fits: Sequence[Fit], names: Sequence[str] | None) -> list[str]:
             raise SettingError(f"{len(names)} names for {len(fits)} fits", hint="Give one name for each fit.")
         return [str(name) for name in names]
     found = [formula_text(fit.model) for fit in fits]
+    if len({fit.model.family for fit in fits}) > 1:
+        found = [f"{fit.model.family}: {text}" for text, fit in zip(found, fits, strict=True)]
     if len(set(found)) < len(found):
         found = [f"{text} by {fit.estimator.name}" for text, fit in zip(found, fits, strict=True)]
     return [text if found.count(text) == 1 else f"{text} #{i + 1}" for i, text in enumerate(found)]
@@ -213,7 +218,8 @@ def _restricted(fits: Sequence[Fit]) -> tuple[bool, tuple[str, ...]]:
     if not restricted:
         return False, ()
     others = [fit for fit in fits if not is_reml(fit) and _comparable(fit) and fit.model.design.groups]
-    mixed = any(fit.estimator.name != "complete" for fit in others)
+    others += [fit for fit in fits if not fit.model.is_linear]
+    mixed = any(fit.estimator.name != "complete" or not fit.model.is_linear for fit in others)
     if not mixed and all(_same_fixed(restricted[0], fit) for fit in fits):
         return True, ()
     why = "fits by maximum likelihood stand beside them" if mixed else "their fixed parts differ"
@@ -221,6 +227,8 @@ def _restricted(fits: Sequence[Fit]) -> tuple[bool, tuple[str, ...]]:
 
 
 def _same_fixed(a: Fit, b: Fit) -> bool:
+    if not (a.model.is_linear and b.model.is_linear):
+        return False
     bare = [variant(fit.model, groups=()) for fit in (a, b)]
     try:
         return difference(*bare).fixed == 0

@@ -9,7 +9,11 @@ estimated from the same rows (Greven & Kneib), without which cAIC prefers any va
 
 with d profiled over σ and boundary parameters held at their zeros. Marginal AIC (`fit.aic`) asks about new groups.
 
-References: Vaida & Blanchard (2005), Biometrika 92, 351-370; Greven & Kneib (2010), Biometrika 97, 773-789.
+In generalized models f is the family's density at the modes, ρ the trace of the working responses' (`variance/effective.py`),
+constants of the family count one each, and c is left out: variances are taken as known, so that small ones look better
+than they are (Donohue et al.).
+
+References: Donohue, Overholser, Xu & Vaida (2011), Biometrika 98, 685-700; Vaida & Blanchard (2005), Biometrika 92, 351-370; Greven & Kneib (2010), Biometrika 97, 773-789.
 """
 
 from __future__ import annotations
@@ -51,7 +55,7 @@ class ConditionalAic:
 
 
 def conditional_aic(fit: Fit) -> ConditionalAic:
-    """Conditional AIC of a fit by ``"reml"``, ``"ml"`` or ``"complete"``; NaN for a perfect fit.
+    """Conditional AIC of a fit by ``"reml"``, ``"ml"``, ``"laplace"``, ``"agq"`` or ``"complete"``; NaN for a perfect fit.
 
     Examples
     --------
@@ -63,12 +67,24 @@ def conditional_aic(fit: Fit) -> ConditionalAic:
     """
     from ..variance.effective import effective_parameters
 
+    if not fit.model.is_linear:
+        return _generalized(fit, effective_parameters(fit))
     log_likelihood = _conditional(fit)
     effective = effective_parameters(fit)
     correction = _correction(fit) if "theta" in fit.estimates.notes else 0.0
     known = fit.sigma is None
     value = -2.0 * log_likelihood + 2.0 * (effective + correction + (0.0 if known else 1.0))
     return ConditionalAic(value, log_likelihood, effective, correction)
+
+
+def _generalized(fit: Fit, effective: float) -> ConditionalAic:
+    from ..predictions.linear import linear_predictors
+
+    eta = linear_predictors(fit, groups=fit.estimator.name != "complete")
+    with np.errstate(all="ignore"):
+        log_likelihood = float(fit.model.distribution.log_density(fit.model.observations, eta).sum())
+    value = -2.0 * log_likelihood + 2.0 * (effective + len(fit.estimates.notes["constants"]))
+    return ConditionalAic(value, log_likelihood, effective, 0.0)
 
 
 def _precisions(fit: Fit) -> np.ndarray:

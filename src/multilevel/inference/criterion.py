@@ -91,7 +91,7 @@ def require_likelihood(fit: Fit, what: str) -> None:
     if not is_likelihood(fit):
         raise SettingError(
             f'{what} needs a likelihood fit, and this one was made by "{printable(fit.estimator.name)}"',
-            hint='Fit with "reml" or "ml".',
+            hint='Fit with "reml" or "ml".' if fit.model.is_linear else 'Fit with "laplace".',
         )
 
 

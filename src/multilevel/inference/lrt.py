@@ -9,7 +9,8 @@
 
 The restricted likelihood is used when both fits are REML fits with the same fixed part, maximum likelihood otherwise
 (fits by REML are then refitted, as restricted likelihoods of different fixed parts do not compare). A naive χ² for a
-variance is conservative: its p-value is up to twice too large.
+variance is conservative: its p-value is up to twice too large. Generalized models, of one family and link, are compared by
+their approximate likelihoods, both by the same approximation.
 
 References: Self & Liang (1987), JASA 82; Stram & Lee (1994), Biometrics 50; Crainiceanu & Ruppert (2004).
 """
@@ -33,7 +34,7 @@ from ..registry import make_estimator
 from . import exact
 from .bootstrap import in_chunks, refuse_counts
 from .criterion import criterion, is_likelihood, is_reml, minimum, require_likelihood
-from .nested import Difference, difference, same_data, volume
+from .nested import Difference, difference, same_data, same_family, volume
 from .variants import variant
 
 if TYPE_CHECKING:
@@ -187,7 +188,7 @@ def lrt(small: Fit, large: Fit, method: str = "auto", *, n: int | None = None, s
     Parameters
     ----------
     small, large : Fit
-        By ``"reml"``, ``"ml"``, or ``"complete"`` (no groups). In either order of size.
+        By ``"reml"``, ``"ml"``, ``"laplace"``, ``"agq"``, or ``"complete"`` (no groups). In either order of size.
     method : {"auto", "chi2", "mixture", "exact", "bootstrap"}
         The reference distribution; by default the best that applies (above).
     n : int, optional
@@ -221,6 +222,8 @@ def lrt(small: Fit, large: Fit, method: str = "auto", *, n: int | None = None, s
         _require(fit)
     small, large = _effective(small), _effective(large)
     same_data([small.model, large.model])
+    same_family([small.model, large.model])
+    _same_approximation(small, large)
     if large.n_parameters < small.n_parameters:
         small, large = large, small
     more = difference(small.model, large.model)
@@ -230,6 +233,19 @@ def lrt(small: Fit, large: Fit, method: str = "auto", *, n: int | None = None, s
         )
     reml, notes = _criterion(small, large, more)
     return _tested(small, large, more, reml, _method(method, large, more, reml), n, seed, parallel, notes)
+
+
+def _same_approximation(small: Fit, large: Fit) -> None:
+    """Refuse quadrature beside Laplace: the difference would be partly that of the approximations."""
+    if small.model.is_linear or not (small.model.design.groups and large.model.design.groups):
+        return
+    if small.estimator != large.estimator:
+        names = [f'"{printable(fit.estimator.name)}"' for fit in (small, large)]
+        raise SettingError(
+            f"one fit is by {names[0]}, the other by {names[1]} or with other settings: their likelihoods are not the same",
+            code="E_NOT_COMPARABLE",
+            hint="Fit both by the same estimator with the same settings.",
+        )
 
 
 def _require(fit: Fit) -> None:
@@ -246,11 +262,14 @@ def _effective(fit: Fit) -> Fit:
     return refitted(variant(fit.model, groups=(), formula=replace(fit.model.formula, groups=(), text="")), "complete")
 
 
-def refitted(model: Any, estimator: str) -> Fit:
-    """A fit of a model variant, without its warnings."""
+def refitted(model: Any, estimator: Any) -> Fit:
+    """A fit of a model variant by an estimator of that name, or by one with its settings, without its warnings."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MultilevelWarning)
-        fit: Fit = make_estimator(estimator if model.design.groups else "complete", {}).fit(model)
+        known = not isinstance(estimator, str) and not model.is_linear and model.design.groups
+        name = estimator if isinstance(estimator, str) else estimator.name
+        chosen = estimator if known else make_estimator(name if model.design.groups else "complete", {})
+        fit: Fit = chosen.fit(model)
     return fit
 
 
@@ -268,14 +287,14 @@ def _criterion(small: Fit, large: Fit, more: Difference) -> tuple[bool, tuple[st
 
 def _method(method: str, large: Fit, more: Difference, reml: bool) -> str:
     alone = len(large.model.design.groups) == 1 and more.variances == 1 and more.covariances == 0
-    fits = alone and large.model.design.known_se is None and exact.serves(large.model.products)
+    fits = large.model.is_linear and alone and large.model.design.known_se is None and exact.serves(large.model.products)
     if method == "auto":
         if more.structured or more.variances > 1:
             return "bootstrap"
         return "chi2" if more.variances == 0 else "exact" if fits else "mixture"
     if method == "exact" and not fits:
         raise SettingError(
-            'method="exact" is for one variance of one group term against no groups',
+            'method="exact" is for one variance of one group term against no groups, in linear models',
             hint=f'Use "mixture" or "bootstrap"; levels up to {exact.MOST_LEVELS} are served.',
         )
     if method == "mixture" and more.variances != 1:
@@ -314,7 +333,7 @@ def _tested(
 
 def criterion_parameters(fit: Fit) -> int:
     """Fixed effects, variance parameters and σ; of other estimators what they count themselves."""
-    if not is_likelihood(fit):
+    if not is_likelihood(fit) or not fit.model.is_linear:
         return fit.n_parameters
     model = fit.model
     return model.products.p + sum(len(s.kinds()) for s in model.scales) + int(model.design.known_se is None)
@@ -333,6 +352,8 @@ def plain_deviance(fit: Fit, reml: bool) -> float:
 
 def _deviance(fit: Fit, reml: bool) -> float:
     """As `plain_deviance`, of a fit that is the whole of its model."""
+    if not fit.model.is_linear:
+        return fit.objective
     if fit.model.design.groups and is_reml(fit) == reml:
         return fit.objective
     likelihood = criterion(fit.model, reml)

@@ -7,7 +7,7 @@ group term of the smaller model must stand within a term over the same levels of
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -74,6 +74,45 @@ def same_data(models: Sequence[Model]) -> None:
                 raise _refusal(models[0], model, f"their {name.replace('_', ' ')} differ", "Use the same in both.")
         if first.weights_kind != other.weights_kind and first.weights is not None:
             raise _refusal(models[0], model, "their weights mean different things", "Use the same in both.")
+        _same_measure(models[0], model)
+
+
+def same_family(models: Sequence[Model]) -> None:
+    """Refuse models of different families or links: none is a special case of another inside its range.
+
+    Raises
+    ------
+    SettingError
+        With code E_NOT_COMPARABLE.
+    """
+    first = models[0]
+    for model in models[1:]:
+        if (model.family, model.link) != (first.family, first.link) or model.is_linear != first.is_linear:
+            raise _refusal(
+                first, model, f"one is {_family(first)}, the other {_family(model)}",
+                "A likelihood-ratio test needs nested models; compare() ranks families of one response by AIC.",
+            )  # fmt: skip
+
+
+def _family(model: Model) -> str:
+    return f"{model.family} ({model.link})" if model.is_linear else f"{model.family} ({', '.join(model.distribution.links)})"
+
+
+def _same_measure(a: Model, b: Model) -> None:
+    """Refuse a probability beside a density, and different trials, censoring or truncation."""
+    discrete = [m.distribution.family.discrete for m in (a, b)]
+    if discrete[0] != discrete[1]:
+        why = "one family gives probabilities, the other densities"
+        raise _refusal(a, b, why, "Likelihoods compare between families of the same kind: counts, or amounts.")
+    if a.is_linear and b.is_linear:
+        return
+    one, other = a.observations, b.observations
+    for name in ("trials", "censored", "upper"):
+        if not _equal(getattr(one, name), getattr(other, name)):
+            raise _refusal(a, b, f"their {name} differ", "Use the same response in both.")
+    ends = [m.bounds or (None, None) for m in (one, other)]
+    if not all(_equal(x, y) for x, y in zip(*ends, strict=True)):
+        raise _refusal(a, b, "their truncation differs", "Use the same response in both.")
 
 
 def _refusal(a: Model, b: Model, why: str, hint: str) -> SettingError:
@@ -100,7 +139,7 @@ def difference(small: Model, large: Model) -> Difference:
     SettingError
         When `small` is no special case of `large`.
     """
-    fixed = _fixed_difference(small, large)
+    fixed = _fixed_difference(small, large) if small.is_linear else _by_predictor(small, large)
     if fixed is None:
         raise _not_nested(small, large, "the fixed part of the first is not within that of the second")
     places = [_container(group, large.design.groups) for group in small.design.groups]
@@ -148,6 +187,34 @@ def _fixed_difference(small: Model, large: Model) -> int | None:
     return basis.shape[1] - _rank(a)
 
 
+def _by_predictor(small: Model, large: Model) -> int | None:
+    """The same of generalized models: predictor by predictor, a constant as a column of ones."""
+    total = 0
+    for d in range(len(small.distribution.links)):
+        parts = [_predictor_part(model, d) for model in (small, large)]
+        found = _fixed_difference(*parts)  # type: ignore[arg-type]
+        if found is None:
+            return None
+        total += found
+    return total
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One predictor of a model, in the place of a model."""
+
+    design: Design
+
+
+def _predictor_part(model: Model, d: int) -> _Part:
+    design = model.design
+    columns = tuple(c for c, at in zip(design.fixed_columns, design.fixed_predictor, strict=True) if at == d)
+    if (not columns and d >= len(design.layout.locations)) or (design.layout.ordered and d == 0):
+        columns = (None, *columns)  # a constant, or the thresholds
+    offset = design.offsets[d] if design.offsets else None
+    return _Part(replace(design, fixed_columns=columns, offset=offset))
+
+
 def _same_columns(small: Model, large: Model) -> bool:
     a, b = small.design.fixed_columns, large.design.fixed_columns
     return len(a) == len(b) and all(_equal(x, y) for x, y in zip(a, b, strict=True))
@@ -181,7 +248,7 @@ def _rank(columns: np.ndarray) -> int:
 def _container(group: GroupColumns, others: Sequence[GroupColumns]) -> int | None:
     """The term of the larger model that holds a term of the smaller one."""
     for place, other in enumerate(others):
-        if _same_levels(group, other) and _holds(other, group):
+        if group.predictor == other.predictor and _same_levels(group, other) and _holds(other, group):
             return place
     return None
 

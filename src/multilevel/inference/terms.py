@@ -7,7 +7,12 @@ For q > 1 the contrasts are rotated to be uncorrelated; with their degrees of fr
 ν_m > 2 gives 2E/(E − q). Terms contained in others (main effects of an interaction, the intercept beside slopes)
 stay: dropping them would not be a special case.
 
-References: Fai & Cornelius (1996), J. Statist. Comput. Simul. 54; Kuznetsova et al. (2017), J. Statist. Softw. 82(13).
+In generalized models fixed terms have Wald's χ² = β̂'L'(L Cov(β̂) L')⁻¹Lβ̂ (q degrees of freedom), or with ``fixed="lrt"``
+likelihood ratios of refits, which do not depend on how far the likelihood is from quadratic. ``type="III"`` tests every term
+given all others as they are coded; ``"II"`` a contained term without those that contain it: the χ² of both less that of
+the containing ones.
+
+References: Fox & Weisberg (2019), *An R Companion to Applied Regression*, section 5.3; Fai & Cornelius (1996), J. Statist. Comput. Simul. 54; Kuznetsova et al. (2017), J. Statist. Softw. 82(13).
 """
 
 from __future__ import annotations
@@ -87,7 +92,8 @@ class TermTests:
         for test in self.tests:
             what = f"{test.term} by {test.group}" if test.group else test.term
             den = "" if math.isnan(test.df_residual) else numbers.degrees(test.df_residual)
-            name = "LR" if test.kind == "group" else "F"
+            name = "LR" if test.kind == "group" else "χ²" if math.isnan(test.df_residual) else "F"
+            name = "LR" if test.lrt is not None else name
             cells = (name, numbers.fixed(test.statistic, 3), f"{test.df:g}", den, numbers.probability(test.p_value))
             rows.append((printable(what), *cells, test.method))
         header = ("", "", "statistic", "df", "den df", "p value", "method")
@@ -116,18 +122,23 @@ def _plain(value: Any) -> Any:
 
 
 def term_tests(
-    fit: Fit, term: str | None = None, *, method: str = "auto", n: int | None = None, seed: int = 0, parallel: int = 1
-) -> TermTests:
+    fit: Fit, term: str | None = None, *, method: str = "auto", n: int | None = None, seed: int = 0, parallel: int = 1,
+    fixed: str = "wald", type: str = "II",
+) -> TermTests:  # fmt: skip
     """Tests of the terms of a fit, each dropped in turn.
 
     Parameters
     ----------
     fit : Fit
-        By ``"reml"`` or ``"ml"``.
+        By ``"reml"``, ``"ml"``, ``"laplace"`` or ``"agq"``.
     term : str, optional
         One term alone: a fixed term (``"Days"``), a grouping factor (``"Subject"``), as they stand in the table.
     method, n, seed, parallel :
         Of the likelihood-ratio tests, as for `lrt`.
+    fixed : {"wald", "lrt"}
+        How generalized models test fixed terms; linear ones have F.
+    type : {"II", "III"}
+        Of Wald's tests in generalized models.
 
     Returns
     -------
@@ -147,12 +158,19 @@ def term_tests(
     """
     require_likelihood(fit, "tests of terms")
     formula = fit.model.formula
-    known = [*(str(t) for t in removable(formula.fixed)), *fit.model.groups]
+    free = removable(formula.fixed) if fit.model.is_linear else formula.fixed.terms
+    known = [*(str(t) for t in free), *(f"{p.name} ~ {t}" for p in formula.further for t in p.fixed.terms), *fit.model.groups]
     if term is not None and term not in known:
         hint = nearest(str(term), known) or f"Terms that can be dropped: {', '.join(map(printable, known)) or 'none'}."
         raise SettingError(f'"{printable(term)}" is no term that can be dropped', hint=hint)
-    tests, notes = _group_tests(fit, term, {"method": method, "n": n, "seed": seed, "parallel": parallel})
-    return TermTests(tuple(tests) + tuple(_fixed_tests(fit, term)), tuple(notes), fit.model.native)
+    settings = {"method": method, "n": n, "seed": seed, "parallel": parallel}
+    tests, notes = _group_tests(fit, term, settings)
+    if fit.model.is_linear:
+        return TermTests(tuple(tests) + tuple(_fixed_tests(fit, term)), tuple(notes), fit.model.native)
+    from .generalized_terms import fixed_tests
+
+    found, more = fixed_tests(fit, term, fixed, type)
+    return TermTests((*tests, *found), (*notes, *more), fit.model.native)
 
 
 # --- group terms -------------------------------------------------------------------------------------------------
@@ -208,7 +226,7 @@ def _smaller(fit: Fit, t: int, keep: Sequence[int], formula: Formula) -> Fit:
         groups[t] = replace(own, names=names, columns=columns)
     else:
         del groups[t]
-    return refitted(variant(fit.model, groups=groups, formula=formula), fit.estimator.name)
+    return refitted(variant(fit.model, groups=groups, formula=formula), fit.estimator)
 
 
 # --- fixed terms -------------------------------------------------------------------------------------------------

@@ -44,6 +44,8 @@ def variant(
     if fixed is not None:
         changes["fixed_names"] = tuple(design.fixed_names[j] for j in fixed)
         changes["fixed_columns"] = tuple(design.fixed_columns[j] for j in fixed)
+        if len(design.fixed_predictor):
+            changes["fixed_predictor"] = design.fixed_predictor[list(fixed)]
     out = model.with_design(replace(design, **changes))
     if formula is not None:
         out.__dict__["formula"] = formula

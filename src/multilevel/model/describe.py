@@ -7,19 +7,19 @@ advice(model)           what is doubtful about the design, as notes (never as Py
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import listed, printable
+from .equation import equation
 
 if TYPE_CHECKING:
-    from ..formula.design import GroupColumns
     from .model import Model
 
-MOST_COLUMNS = 6  # of an equation
+__all__ = ["Note", "Sizes", "advice", "describe", "equation", "sizes"]
+
 VERY_FEW, FEW = 5, 10  # levels of a group
 ALMOST_ROWS = 0.8  # levels per row above which most levels hold a single one
 UNEQUAL = 50.0  # largest level over the median one
@@ -73,13 +73,20 @@ def describe(model: Model) -> str:
 
 def title(model: Model) -> str:
     """What kind of model it is."""
-    return "Linear mixed model" if model.design.groups else "Linear model (no grouping term)"
+    kind = "Linear" if model.is_linear else "Generalized linear"
+    return f"{kind} mixed model" if model.design.groups else f"{kind} model (no grouping term)"
 
 
 def family_text(model: Model) -> str:
-    """The family, its link, and what is modelled where the response has no numbers: ``P(z = yes)``."""
-    words = "" if model.is_linear else model.distribution.family.words(model.observations)
-    return f"{model.family} ({model.link} link)" + (f", {printable(words)}" if words else "")
+    """The family and its links, and what is modelled where the response has no numbers: ``P(z = yes)``."""
+    text = f"{model.family} ({model.link} link)"
+    if model.is_linear:
+        return text
+    layout, links = model.design.layout, model.distribution.links
+    for part in model.formula.further:
+        text += f", {printable(part.name)} ({links[layout.names.index(part.name)]} link)"
+    words = model.distribution.family.words(model.observations)
+    return text + (f", {printable(words)}" if words else "")
 
 
 def formula_text(model: Model) -> str:
@@ -95,14 +102,15 @@ def default_estimator(model: Model) -> str:
 
 
 def data_line(model: Model) -> str:
-    """Rows used and rows dropped."""
-    design = model.design
+    """Rows used, their trials, and rows dropped."""
+    design, trials = model.design, None if model.is_linear else model.observations.trials
+    rows = f"{design.n} rows" + ("" if trials is None else f", {trials.sum():.0f} trials")
     dropped = design.n_rows_given - design.n
     if dropped <= 0:
-        return f"{design.n} rows"
+        return rows
     missing = listed((f"{name}: {count}" for name, count in design.missing), 4)
     why = f"missing values in {missing}" if design.missing else "weight zero"
-    return f"{design.n} rows ({dropped} of {design.n_rows_given} dropped: {why})"
+    return f"{rows} ({dropped} of {design.n_rows_given} dropped: {why})"
 
 
 def weights_line(model: Model) -> str:
@@ -114,50 +122,7 @@ def weights_line(model: Model) -> str:
         return ""
     if design.weights_kind == "frequency":
         return "frequencies: a row of weight w stands for w equal rows"
-    return "precisions: Var(e) = sigma² / weight"
-
-
-# --- equation ----------------------------------------------------------------------------------------------------
-def equation(model: Model) -> list[str]:
-    """The model as one equation and the distributions of what varies."""
-    design = model.design
-    parts = [_sum("b", design.fixed_names)] if design.fixed_names else []
-    parts += ["offset"] if design.offset is not None else []
-    where = []
-    first = 0
-    for group in design.groups:
-        label = printable(group.label, 40)
-        parts.append(_sum("u", group.names, f"[{label}]", first))
-        where.append(_distribution(group, label, first))
-        first += len(group.names)
-    where.append(_residual(model))
-    return [f"{printable(design.response_name, 40)} = {' + '.join([*parts, 'e'])}", *where]
-
-
-def _sum(letter: str, names: Sequence[str], index: str = "", first: int = 0) -> str:
-    """``b0 + b1·Days``, cut after a few columns."""
-    shown = [
-        f"{letter}{first + j}{index}" + ("" if name == "Intercept" else f"·{printable(name, 40)}")
-        for j, name in enumerate(names[:MOST_COLUMNS])
-    ]
-    more = len(names) - MOST_COLUMNS
-    return " + ".join(shown) + (f" + … ({more} more)" if more > 0 else "")
-
-
-def _distribution(group: GroupColumns, label: str, first: int) -> str:
-    k = len(group.names)
-    if k == 1:
-        return f"u{first}[{label}] ~ N(0, sd²)"
-    kind = {"diagonal": "uncorrelated", "compound_symmetry": "equal correlations"}.get(group.scale, "correlated")
-    return f"(u{first} … u{first + k - 1})[{label}] ~ N(0, Σ {k}×{k}, {kind})"
-
-
-def _residual(model: Model) -> str:
-    design = model.design
-    if design.known_se is not None:
-        return "e ~ N(0, se²), se known"
-    precision = design.weights is not None and design.weights_kind == "precision"
-    return "e ~ N(0, sigma²/weight)" if precision else "e ~ N(0, sigma²)"
+    return "precisions: Var(e) = sigma² / weight" if model.is_linear else "precisions: they divide the variance of a row"
 
 
 # --- groups ------------------------------------------------------------------------------------------------------
@@ -196,6 +161,8 @@ def advice(model: Model) -> tuple[Note, ...]:
         if model.design.known_se is None and s.levels > ALMOST_ROWS * model.n_obs:
             message = f'"{label}" has {s.levels} levels for {model.n_obs} rows: most hold a single row'
             hint = "Its variance is told from the residual by few levels only; look at the interval."
+            if not model.is_linear:
+                hint = "Such effects stand for overdispersion of the rows; with yes or no in each they cannot be told."
             notes.append(Note("N_LEVELS_NEAR_ROWS", message, hint))
         if s.most > UNEQUAL * s.median:
             message = f'"{label}" is strongly unbalanced: {_rows(s)}'

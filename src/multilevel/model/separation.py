@@ -23,11 +23,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..data.latent_rows import LatentRows
-from ..families.base import Derivatives, Distribution
+from ..families.base import Derivatives, Distribution, Observations
 
 FAR = 60.0  # linear predictor that stands for infinity
 SCALES = ("logit", "probit", "cloglog", "cauchit")  # links of probabilities: zi and hu separate too
-SET = 2000  # rows with which the linear programme starts, and that join it at a time
+SET = 500  # rows with which the linear programme starts, and that join it at a time
 ROUNDS = 60
 STEEP = 1e5  # largest element of a direction; closer calls than its inverse are ties
 TIE = 1e-7
@@ -191,12 +191,21 @@ def _alone(rows: LatentRows, distribution: Distribution, first: np.ndarray, d: i
 
 
 def _bears(rows: LatentRows, distribution: Distribution, d: int, sign: float) -> np.ndarray:
-    """Whether the log density never falls on the way to η_d = ±∞."""
-    eta = rows.start.copy()
-    obs = rows.observations
+    """Whether the log density never falls on the way to η_d = ±∞; the same for rows with the same response."""
+    obs, start, inverse = rows.observations, rows.start, None
+    if obs.bounds is None and obs.censored is None:
+        key = obs.y if obs.trials is None else obs.y + obs.trials * (float(obs.y.max()) + 1.0)
+        _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
+        obs, start = obs.take(first), start[first]
+    out = _never_falls(obs, start, distribution, d, sign)
+    return out if inverse is None else out[inverse]
+
+
+def _never_falls(obs: Observations, start: np.ndarray, distribution: Distribution, d: int, sign: float) -> np.ndarray:
+    eta = start.copy()
     before = distribution.log_density(obs, eta)
     slack = 1e-10 * (1.0 + np.abs(before))
-    out = np.ones(rows.n, dtype=bool)
+    out = np.ones(len(obs), dtype=bool)
     for far in (0.2 * FAR, FAR):
         eta[:, d] = sign * far
         at = distribution.derivatives(obs, eta, 1)
@@ -274,31 +283,51 @@ def null_space(a: np.ndarray) -> np.ndarray:
 def recession(a: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     """A direction f with a f ≥ 0 that is strict for as many rows as any, and these rows; None when it is zero for all.
 
-    A linear programme on some of the rows, that others join while they object or might gain as well.
+    Found piece by piece: rows that a direction makes strict bear any other one on top of a multiple of it, so that
+    only the rows that it leaves at zero are asked again.
     """
     n, p = a.shape
-    if p == 0 or n == 0:
+    f, strict = np.zeros(p), np.zeros(n, dtype=bool)
+    for _ in range(p):
+        left = np.flatnonzero(~strict)
+        more = _one_direction(a[left])
+        if more is None:
+            break
+        new = left[a[left] @ more > _slack(a[left], more)]
+        if not len(new):
+            break
+        gained, lost = a[strict] @ f, a[strict] @ more
+        f = f * max(1.0, 2.0 * float((-lost / gained).max(initial=0.0))) + more
+        strict[new] = True
+    return (f, strict) if strict.any() else None
+
+
+def _one_direction(a: np.ndarray) -> np.ndarray | None:
+    """f with a f ≥ 0, strict somewhere: a linear programme on some rows, that others join while they object."""
+    if not a.size:
         return None
-    size = np.sqrt((a**2).sum(axis=1))
     part = _first(a)
     for _ in range(ROUNDS):
         f = _programme(a[part])
         if f is None:
             return None
-        margin = a @ f
-        slack = TIE * np.maximum(size * np.linalg.norm(f), 1e-3)
-        missing = np.ones(n, dtype=bool)
-        missing[part] = False
-        against = np.flatnonzero(missing & (margin < -slack))
-        idle = np.flatnonzero(missing & (np.abs(margin) <= slack) & (size > 0.0))
-        if not np.any(f) and null_space(a[part]).shape[1] == 0:
-            return None
-        if not len(against) and not len(idle):
-            strict = margin > slack
-            return (f, strict) if strict.any() else None
-        worst = against[np.argsort(margin[against])[: SET]]
-        part = np.concatenate([part, worst, idle[: SET if not len(worst) else SET // 10]])
+        if not f.any():  # nothing to gain here: only rows that see what these do not could change that
+            unseen = a @ null_space(a[part])
+            wrong = np.flatnonzero(np.linalg.norm(unseen, axis=1) > TIE * np.linalg.norm(a, axis=1))
+            if not len(wrong):
+                return None
+        else:
+            margin = a @ f
+            wrong = np.flatnonzero(margin < -_slack(a, f))
+            if not len(wrong):
+                return f
+            wrong = wrong[np.argsort(margin[wrong])]
+        part = np.unique(np.concatenate([part, wrong[:SET]]))
     return None
+
+
+def _slack(a: np.ndarray, f: np.ndarray) -> np.ndarray:
+    return np.asarray(TIE * np.maximum(np.linalg.norm(a, axis=1) * np.linalg.norm(f), 1e-3))
 
 
 def _first(a: np.ndarray) -> np.ndarray:
