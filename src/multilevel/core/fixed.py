@@ -22,7 +22,8 @@ def fit_fixed(rows: LatentRows, distribution: Distribution | RowTerms, tolerance
     with np.errstate(all="ignore"):
         at = distribution.derivatives(rows.observations, rows.fixed(c), 2)
         for _ in range(MOST_STEPS):
-            assert at.first is not None and at.second is not None
+            assert at.first is not None
+            assert at.second is not None
             value = float(at.value.sum())
             gradient = np.einsum("np,np->p", x, at.first[:, owner])
             step = _step(x, owner, at.second, gradient)

@@ -30,7 +30,6 @@ from .likelihood import Slope
 from .mode import TOLERANCE, Mode, conditional_mode, positive_part
 from .row_terms import RowTerms
 
-
 DEAR = 0.005  # seconds of a factorisation from which an old one is used for the first steps towards a mode
 LOOSE = 1e-10  # decrement of a mode far from the optimum
 FAR = 1.0  # step of a parameter beyond which the tangent of the mode says little
@@ -172,7 +171,8 @@ class Laplace:
             raise np.linalg.LinAlgError("no gradient where the criterion is infinite")
         self.restore(state)
         at = self.terms.derivatives(self.rows.observations, mode.eta, 3 if self.rows.factors else 2)
-        assert at.first is not None and at.second is not None
+        assert at.first is not None
+        assert at.second is not None
         pieces = self._pieces(state, at) if self.rows.factors else None
         by_row = -2.0 * at.first if pieces is None else pieces.g - 2.0 * at.first
         gradient = np.zeros(self.n_theta + self.n_coefficients)
@@ -192,7 +192,9 @@ class Laplace:
     def _pieces(self, state: LaplaceState, at: Derivatives) -> _Pieces:
         """t, v, g and the sums over levels that the gradient is made of."""
         latent, which = self.latent, list(self.rows.latent)
-        assert at.first is not None and at.second is not None and at.third is not None
+        assert at.first is not None
+        assert at.second is not None
+        assert at.third is not None
         inverse = latent.inverse()
         a = latent.leverages(inverse)
         if self.rows.m == 1:
@@ -301,9 +303,10 @@ class Laplace:
         return fit_fixed(self.rows, self.terms, self.near)
 
     def start(self) -> np.ndarray:
-        """φ to start from: variances from the scatter of the levels' scores, E S²/I = 1 + τ² I for S = z's, I = z'Wz."""
+        """φ to start from; variances from the scatter of levels' scores: E S²/I = 1 + τ² I for S = z's, I = z'Wz."""
         at = self.at_start
-        assert at.first is not None and at.second is not None
+        assert at.first is not None
+        assert at.second is not None
         parts: list[np.ndarray] = [np.zeros(0)] * len(self.scales)
         for factor in self.rows.factors:
             owners = [self.rows.latent[o] for o in factor.owner]

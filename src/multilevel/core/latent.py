@@ -80,7 +80,7 @@ class Latent:
 
     # --- one matrix ----------------------------------------------------------------------------------------------
     def factorise(self, lam: Sequence[np.ndarray], w: np.ndarray, r: np.ndarray) -> Solution | None:
-        """Factor H for curvatures w (n, L, L); `.u` solves H u = Λ'Z'r for r (n, L). None when not positive definite."""
+        """Factor H for curvatures w (n, L, L); `.u` solves H u = Λ'Z'r for r (n, L). None when not definite."""
         self.lam = [np.ascontiguousarray(v) for v in lam]
         e, pt = self.elimination, self.pattern
         self.kernels.weigh(

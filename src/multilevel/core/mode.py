@@ -2,9 +2,9 @@
 
     û = argmin h(u),    h(u) = −Σ ℓ_i(η_i) + ½ u'u,    η = fixed + ZΛu
 
-Each step solves H u = Λ'Z'(s + W ZΛu) with the curvature H = Λ'Z'WZΛ + I at the last point. Where the observed W is not
-positive (far from the mode, in families that are not log-concave) its positive part takes its place, which still gives a
-direction of descent. h decreases with every step, so that Newton's method arrives from any start.
+Each step solves H u = Λ'Z'(s + W ZΛu) with the curvature H = Λ'Z'WZΛ + I at the last point. Where the observed W is
+not positive (far from the mode, in families that are not log-concave) its positive part takes its place, which still
+gives a direction of descent. h decreases with every step, so that Newton's method arrives from any start.
 
 References: Bates & DebRoy (2004), J. Multivariate Analysis 91; Nocedal & Wright (2006), chapter 3.
 """
@@ -54,8 +54,8 @@ def conditional_mode(
 ) -> Mode | None:
     """The mode from a start; None where no point with a finite density was found.
 
-    `chords`: the factorisation at hand belongs to a nearby point; it serves for the first steps. `tolerance` is that of the
-    Newton decrement.
+    `chords`: the factorisation at hand belongs to a nearby point; it serves for the first steps. `tolerance` is that of
+    the Newton decrement.
     """
     rows, which = latent.rows, list(latent.rows.latent)
     obs = rows.observations

@@ -130,7 +130,8 @@ class OneFactorLaplace(Laplace):
         """Put the general workspace to a state: what solves with H need."""
         if self._factored_at is state:
             return
-        assert state.mode is not None and state.mode.at.second is not None
+        assert state.mode is not None
+        assert state.mode.at.second is not None
         self.latent.factorise(state.lam, state.mode.at.second, np.zeros((self.rows.n, 1)))
         self._factored_at = state
 
@@ -143,7 +144,8 @@ class OneFactorLaplace(Laplace):
             assert self._held is not None
         third, gram, root = self._held[1]
         at, factor = state.mode.at, self.rows.factors[0]
-        assert at.first is not None and at.second is not None
+        assert at.first is not None
+        assert at.second is not None
         k, p, n_theta = factor.k, self.n_coefficients, self.n_theta
         slopes = np.zeros((n_theta, k, k))
         for t, a, b in factor.terms:

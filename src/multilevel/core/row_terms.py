@@ -1,4 +1,4 @@
-"""The log density of the training rows and its derivatives, again and again: constants once, compiled where possible."""
+"""The log density of the training rows and its derivatives, again and again: constants once, compiled if possible."""
 
 from __future__ import annotations
 

@@ -163,7 +163,9 @@ def _fixed(design: Design, distribution: Distribution, rank: str) -> tuple[Any, 
     places, constants, blocks = [], [], []
     dropped: list[tuple[int, tuple[int, ...]]] = []
     at = 0
-    names = design.layout.names if len(design.layout.names) == m else ("mu", *(p.name for p in distribution.family.further))
+    names = design.layout.names
+    if len(names) != m:  # a linear model's layout has the mean alone
+        names = ("mu", *(p.name for p in distribution.family.further))
     for d in range(m):
         mine = np.flatnonzero(owner == d)
         if len(mine):

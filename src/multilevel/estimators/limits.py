@@ -19,8 +19,9 @@ from ..core.laplace import Laplace
 from ..errors import IdentifiabilityError, SeparationWarning, listed, printable
 from ..fit.estimates import Estimates
 from ..fit.generalized import GeneralizedCertainty
+from ..model.limit import limited
 from ..model.model import Model
-from ..model.separation import Separation, limited, separation
+from ..model.separation import Separation, separation
 
 Make = Callable[[Model], Laplace]
 

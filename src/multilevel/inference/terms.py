@@ -176,13 +176,15 @@ def term_tests(
 # --- group terms -------------------------------------------------------------------------------------------------
 def _group_tests(fit: Fit, term: str | None, settings: dict[str, Any]) -> tuple[list[TermTest], list[str]]:
     tests, notes = [], []
-    for t, group in enumerate(fit.model.formula.groups):
+    if len(fit.model.design.layout.locations) > 1:
+        return [], ["Group terms of several categories at once are not tested: compare() ranks the models."]
+    for t, (part, group) in enumerate(_group_terms(fit.model.formula)):
         if term is not None and term != group.label and term not in map(str, group.coefficients.terms):
             continue
-        for name, keep, reduced in _reductions(fit, t, group):
-            formula = _with_group(fit.model.formula, t, reduced)
+        for own, keep, reduced in _reductions(fit, t, group):
+            name = own if part is None else f"{fit.model.formula.further[part].name} ~ {own}"
             try:
-                small = _smaller(fit, t, keep, formula)
+                small = _smaller(fit, t, keep, _with_group(fit.model.formula, part, t, reduced))
                 test = lrt(small, fit, **settings)
             except MultilevelError as error:
                 notes.append(f"{printable(name)} by {printable(group.label)} was not tested: {error}")
@@ -191,6 +193,12 @@ def _group_tests(fit: Fit, term: str | None, settings: dict[str, Any]) -> tuple[
             numbers_of = (test.statistic, float(test.df), math.nan, test.p_value)
             tests.append(TermTest("group", group.label, name, *numbers_of, test.method, shown, test))
     return tests, notes
+
+
+def _group_terms(formula: Formula) -> list[tuple[int | None, GroupTerm]]:
+    """All group terms in the order of the design: those of the location, then of the further predictors by number."""
+    found: list[tuple[int | None, GroupTerm]] = [(None, group) for group in formula.groups]
+    return found + [(i, group) for i, part in enumerate(formula.further) for group in part.groups]
 
 
 def _reductions(fit: Fit, t: int, group: GroupTerm) -> list[tuple[str, tuple[int, ...], GroupTerm | None]]:
@@ -212,10 +220,16 @@ def _reductions(fit: Fit, t: int, group: GroupTerm) -> list[tuple[str, tuple[int
     return out
 
 
-def _with_group(formula: Formula, t: int, group: GroupTerm | None) -> Formula:
-    groups = list(formula.groups)
-    groups[t : t + 1] = [] if group is None else [group]
-    return replace(formula, groups=tuple(groups), text="")
+def _with_group(formula: Formula, part: int | None, t: int, group: GroupTerm | None) -> Formula:
+    owner = formula if part is None else formula.further[part]
+    groups = list(owner.groups)
+    place = t if part is None else t - sum(p is None or p < part for p, _ in _group_terms(formula))
+    groups[place : place + 1] = [] if group is None else [group]
+    if part is None:
+        return replace(formula, groups=tuple(groups), text="")
+    further = list(formula.further)
+    further[part] = replace(further[part], groups=tuple(groups))
+    return replace(formula, further=tuple(further), text="")
 
 
 def _smaller(fit: Fit, t: int, keep: Sequence[int], formula: Formula) -> Fit:

@@ -17,8 +17,7 @@ separated data in binary logistic regression models*, thesis, Oxford.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -192,7 +191,7 @@ def _alone(rows: LatentRows, distribution: Distribution, first: np.ndarray, d: i
 
 def _bears(rows: LatentRows, distribution: Distribution, d: int, sign: float) -> np.ndarray:
     """Whether the log density never falls on the way to η_d = ±∞; the same for rows with the same response."""
-    obs, start, inverse = rows.observations, rows.start, None
+    obs, start, inverse = replace(rows.observations, weights=None), rows.start, None
     if obs.bounds is None and obs.censored is None:
         key = obs.y if obs.trials is None else obs.y + obs.trials * (float(obs.y.max()) + 1.0)
         _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
@@ -397,53 +396,3 @@ def _extremes(value: np.ndarray, strict: np.ndarray) -> tuple[float, float]:
     least = 1e-6 * float(np.abs(value).sum())
     low, high = (0.0 if abs(end) < least else end for end in ends)
     return low, high
-
-
-# --- the rows in the limit ------------------------------------------------------------------------------------------
-def limited(rows: LatentRows, found: Separation) -> LatentRows:
-    """The rows at the end of the direction: certain ones stay so, and coefficients that nothing else needs are gone.
-
-    Coefficients left out are zero, one for each free direction: what is left determines all others given that.
-    """
-    from dataclasses import replace
-
-    gone = _pivots(rows, found.free)
-    keep = np.setdiff1d(np.arange(rows.n_coefficients), gone)
-    place = {int(old): new for new, old in enumerate(keep)}
-    x, places, at = [], [], 0
-    for columns, old in zip(rows.x, rows.places, strict=True):
-        own = [j - old.start for j in range(old.start, old.stop) if j in place]
-        x.append(np.ascontiguousarray(columns[:, own]))
-        places.append(slice(at, at + len(own)))
-        at += len(own)
-    start = np.where(found.rows[:, None], rows.offsets + found.moves, rows.start)
-    lost = [(int(j), ()) for j in np.flatnonzero(found.signs != 0.0)]
-    return replace(
-        rows,
-        x=tuple(x),
-        places=tuple(places),
-        offsets=rows.offsets + found.moves,
-        to_beta=rows.to_beta[:, keep],
-        constants=tuple((name, d, place[j]) for name, d, j in rows.constants),
-        start=start,
-        dropped=(*rows.dropped, *lost),
-    )
-
-
-def _pivots(rows: LatentRows, free: np.ndarray) -> Sequence[int]:
-    """One coefficient for each free direction, slopes before intercepts and thresholds."""
-    from scipy.linalg import qr
-
-    constant = np.array([not np.any(x[:, j] != x[0, j]) for x in rows.x for j in range(x.shape[1])], dtype=bool)
-    order = np.concatenate([np.flatnonzero(~constant), np.flatnonzero(constant)])
-    chosen: list[int] = []
-    rest = free.copy()
-    while len(chosen) < free.shape[1]:
-        size = np.abs(rest).max(axis=1)
-        j = next((int(j) for j in order if size[j] > 1e-6 * size.max()), int(np.argmax(size)))
-        chosen.append(j)
-        turned, _ = qr(rest[[j]].T)  # the first column takes all of row j
-        rest = (rest @ turned)[:, 1:]
-        if rest.shape[1] == 0:
-            break
-    return chosen
