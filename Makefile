@@ -29,6 +29,7 @@ calibration: $(VENV)/test.stamp  ## slow: coverage of intervals by simulation; w
 
 bench: $(BENCH)/bench.stamp  ## speed and memory against other packages; writes benchmarks/results
 	$(BENCH)/bin/python benchmarks/run.py
+	$(BENCH)/bin/python benchmarks/generalized.py
 
 clean:  ## remove environments, caches and outputs
 	rm -rf $(VENV) $(BENCH) demo-output dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

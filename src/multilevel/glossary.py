@@ -76,6 +76,8 @@ MEANING: dict[str, str] = {
     "distance": "own over the standard deviation between levels",
     "noise": "own_se over the standard deviation between levels",
     "borrowed": "1 − (std_error / own_se)²: precision that comes from the other levels",
+    "shift": "how far the estimate would move with a better approximation of the likelihood",
+    "shift_se": "shift in standard errors of the estimate",
     "known": "whether the level was in the data of the fit",
     "rhat": "potential scale reduction of the draws",
     "ess_bulk": "effective number of draws for the centre of the distribution",

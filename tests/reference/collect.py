@@ -46,7 +46,6 @@ FAMILIES = {
 }
 VARYING_SIGMA = ("orthodont_hetvar_ml", "orthodont_hetvar_int_lme_ml")  # normal responses, two residual variances
 SPATIAL = ("scotland_bym_laplace", "scotland_car_laplace", "scotland_icar_laplace")
-HARD = ("grouseticks", "arabidopsis", "verbagg", "toenail", "salamanders_zip_re_zi")
 # lme4 takes the expected information into Laplace's determinant: `docs/engines.md`
 EXPECTED = ("cbpp_probit", "cbpp_cloglog")
 
@@ -123,7 +122,6 @@ def generalized(record: dict) -> dict:
         "ranef_zi": record.get("ranef_zi") or {},
         "fitted_head": record.get("fitted_head"),
         "singular": bool(record.get("singular")),
-        "hard": record["id"].startswith(HARD),
     }
     for key in ("icc", "r2_nakagawa", "loglik_conditional", "errors"):
         if record.get(key):

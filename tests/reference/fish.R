@@ -36,7 +36,7 @@ record <- function(id, formula, regular) {
     dispersion = setNames(list(), character(0)), sd = lapply(sd, as.list), cor = setNames(list(), character(0)),
     sd_zi = setNames(list(), character(0)),
     ranef = setNames(list(), character(0)), ranef_zi = setNames(list(), character(0)),
-    fitted_head = as.list(unname(head(fitted(fit)))), singular = isSingular(fit), hard = FALSE)
+    fitted_head = as.list(unname(head(fitted(fit)))), singular = isSingular(fit))
 }
 
 out <- list(

@@ -38,9 +38,7 @@ def having(key: str) -> pytest.MarkDecorator:
 @cache
 def fitted(name: str) -> ml.Fit:
     fit = FITS[name]
-    groups = "(" in fit["formula"].split("~")[1].replace("offset(log(", "")
     settings = {"estimator": "agq", "nodes": fit["nodes"]} if fit["nodes"] > 1 else {}
-    settings = settings or {"estimator": "laplace" if groups else "complete"}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MultilevelWarning)  # singular fits, two groups: not what is tested here
         return ml.fit(fit["formula"], prepared(fit), family=fit["family"], link=fit["link"], **settings)
@@ -61,7 +59,7 @@ def key(label: str) -> frozenset[str]:
     return frozenset(label.removesuffix(".1").split(":"))
 
 
-def terms(fit: ml.Fit, label: str, predictor: int = 0) -> list[int]:
+def terms(fit: ml.Fit, label: str, predictor: int) -> list[int]:
     """Positions of the group terms of one predictor that R's label speaks of."""
     groups = fit.model.design.groups
     return [t for t, g in enumerate(groups) if g.predictor == predictor and key(g.label) == key(label)]
@@ -119,16 +117,16 @@ def test_standard_deviations(name: str) -> None:
     fit, reference = fitted(name), FITS[name]
     assert fit.sigma is None
     covariances = fit.estimates.covariances
-    for predictor, by_group in ((0, reference["sd"]), (None, reference["sd_zi"])):
-        at = further(fit, "zi") if predictor is None and by_group else 0
+    for predictor, by_group in (("mu", reference["sd"]), ("zi", reference["sd_zi"])):
         for label in {key(label): label for label in by_group}.values():
             same = [values for other, values in by_group.items() if key(other) == key(label)]
             theirs = np.sort(np.concatenate(same))
-            ours = np.sort([v for t in terms(fit, label, at) for v in np.sqrt(np.diag(covariances[t]))])
+            at = terms(fit, label, further(fit, predictor))
+            ours = np.sort([v for t in at for v in np.sqrt(np.diag(covariances[t]))])
             np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5 * max(1.0, float(theirs.max())))
     for label, values in reference["cor"].items():
         if not reference["singular"]:
-            (t,) = terms(fit, label)
+            (t,) = terms(fit, label, 0)
             v = covariances[t]
             assert v[1, 0] / np.sqrt(v[0, 0] * v[1, 1]) == pytest.approx(values[0], abs=1e-4)
 
@@ -180,3 +178,13 @@ def test_fitted_values(name: str) -> None:
     if values.ndim == 2:  # ordinal tells the probability of the category observed
         values = values[np.arange(len(values)), fit.model.observations.y.astype(int)]
     np.testing.assert_allclose(values[: len(head)], head, rtol=2e-5)
+
+
+@having("icc")
+def test_intraclass_correlation_and_r2(name: str) -> None:
+    """R's performance, on the scale of the link."""
+    fit, reference = fitted(name), FITS[name]
+    assert sum(fit.icc().values()) == pytest.approx(reference["icc"]["adjusted"], abs=1e-3)
+    found = fit.r2()
+    assert found["marginal"] == pytest.approx(reference["r2_nakagawa"]["marginal"], abs=1e-3)
+    assert found["conditional"] == pytest.approx(reference["r2_nakagawa"]["conditional"], abs=1e-3)

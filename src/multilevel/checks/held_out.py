@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 STEP = 0.02  # of the log of a standard deviation
 FAR = 0.5  # change of a row's log density beyond which it is left out by a step of the whole criterion
-MOST_FAR = 100
+MOST_FAR, WORK = 100, 4_000_000  # such rows, and passes over all rows that they may cost
 
 
 class HeldOut:
@@ -46,6 +46,11 @@ class HeldOut:
             raise SettingError(
                 f'"{fit.estimator.name}" has no distribution of the rows to leave some out of',
                 hint='Fit with "laplace" or "complete".',
+            )
+        if np.isinf(fit.estimates.beta).any():
+            raise SettingError(
+                "coefficients at infinity predict with certainty: rows cannot be left out of this fit",
+                hint="Drop or pool what separates the rows.",
             )
         self.curvature: Curvature = certainty.curvature
         self._known: tuple[np.ndarray, LevelsOut | SetsOut] | None = None
@@ -75,7 +80,7 @@ class HeldOut:
         own = self.cavity.at.value
         with np.errstate(invalid="ignore"):
             change = np.nan_to_num(np.abs(found.log_density - own))
-        far = np.argsort(-change, kind="stable")[:MOST_FAR]
+        far = np.argsort(-change, kind="stable")[: min(MOST_FAR, WORK // len(own))]
         far = far[change[far] > FAR]
         if len(far):
             out = SetsOut(self.curvature, self.rows, [np.array([i]) for i in far]).groups_out()

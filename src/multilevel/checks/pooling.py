@@ -2,7 +2,10 @@
 
 Every level's coefficients by every estimator that applies, with standard errors and the weight of the level's own
 data; and what each estimator predicts for rows (leave-one-out) and for whole groups (leave-one-group-out) that it has
-not seen, in closed form at its variance components (`checks/deletion.py`).
+not seen: in linear models in closed form at its variance components (`checks/deletion.py`), in generalized ones by cavities and
+one Newton step (`checks/held_out.py`). There the estimators are complete pooling, no pooling and the fit's approximate
+likelihood; a level whose rows are all alike has infinite estimates without pooling, which stay infinite in the table, and
+rows that such a level declares impossible give a score of −∞.
 """
 
 from __future__ import annotations
@@ -44,7 +47,7 @@ class Pooling:
     group : str
         The grouping factor whose levels are compared.
     fits : dict
-        Estimator → fit; ``"partial"`` is REML, or ML where that was given.
+        Estimator → fit; ``"partial"`` is REML (Laplace in generalized models), or what was given.
     loo, logo : dict
         Estimator → score.
     reasons : dict
@@ -168,7 +171,7 @@ class Pooling:
         spread, several = float(np.nanmedian(c["partial_se"])), len(set(c["term"])) > 1
         hidden = max(len(c["n"]) - SHOWN, 0)
         moved = np.abs(c["partial"] - c["none" if "none" in c else "complete"])
-        order = np.sort(np.argsort(-np.nan_to_num(moved), kind="stable")[:SHOWN])
+        order = np.sort(np.argsort(-np.where(np.isnan(moved), 0.0, moved), kind="stable")[:SHOWN])
         rows = []
         for i in order:
             term = [printable(c["term"][i], 20)] if several else []
@@ -201,7 +204,7 @@ def pooling(subject: Model | Fit, group: str | None = None, seed: int = 0) -> Po
     Parameters
     ----------
     subject : Model or Fit
-        A fit by ``reml`` or ``ml`` serves as partial pooling; otherwise REML does.
+        A fit by ``reml``, ``ml``, ``laplace`` or ``agq`` serves as partial pooling; otherwise the model's default does.
     group : str, optional
         The grouping factor whose levels are compared; the one with the fewest levels otherwise.
     seed : int
@@ -231,20 +234,25 @@ def pooling(subject: Model | Fit, group: str | None = None, seed: int = 0) -> Po
     """
     given = "estimates" in vars(subject)
     model: Model = subject.model if given else subject  # type: ignore[union-attr, assignment]
-    usable = given and subject.estimator.name in ("reml", "ml")  # type: ignore[union-attr]
+    usable = given and subject.estimator.name in ("reml", "ml", "laplace", "agq")  # type: ignore[union-attr]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MultilevelWarning)
-        partial: Fit = subject if usable else model.fit("reml" if model.design.groups else None)  # type: ignore[assignment]
+        pooled = "reml" if model.is_linear and model.design.groups else None
+        partial: Fit = subject if usable else model.fit(pooled)  # type: ignore[assignment]
         label = outermost(partial, group)
         fits, reasons = _others(model, label)
     fits["partial"] = partial  # after complete, none, james_stein and moments
-    logos = {name: logo(fit, label) for name, fit in fits.items()}
+    logos = {name: logo(fit, label) for name, fit in fits.items() if not np.isinf(fit.estimates.beta).any()}
     loos, notes = _loo_scores(fits), []
     if not loos:
         notes.append("Leave-one-out is left out: with frequency weights, or this many crossed rows, use ml.logo.")
     if len(model.groups) > 1 and any(name in fits for name in SINGLE):
         others = ", ".join(f'"{printable(g)}"' for g in model.groups if g != label)
-        notes.append(f"No pooling and James–Stein take one grouping factor: they leave out {others}.")
+        single = "No pooling and James–Stein take" if model.is_linear else "No pooling takes"
+        notes.append(f"{single} one grouping factor: they leave out {others}." if model.is_linear
+                     else f"{single} one grouping factor: it leaves out {others}.")  # fmt: skip
+    if "none" in fits and (infinite := fits["none"].estimates.notes.get("infinite")):
+        notes.append(f"Without pooling {len(infinite)} of {model.groups[label]} levels have infinite estimates.")
     return Pooling(label, fits, loos, logos, reasons, tuple(notes))
 
 
@@ -258,7 +266,7 @@ def _others(model: Model, label: str) -> tuple[dict[str, Fit], dict[str, str]]:
         single = model.with_design(replace(model.design, groups=kept))
     fits: dict[str, Fit] = {}
     reasons: dict[str, str] = {}
-    for name in ("complete", "none", "james_stein", "moments"):
+    for name in ("complete", "none", "james_stein", "moments") if model.is_linear else ("complete", "none"):
         try:
             fits[name] = (single if name in SINGLE else model).fit(name)
         except (ConvergenceError, MultilevelError, np.linalg.LinAlgError) as error:
@@ -272,7 +280,7 @@ def _loo_scores(fits: dict[str, Fit]) -> dict[str, Score]:
     design = partial.model.design
     if design.weights is not None and design.weights_kind == "frequency":
         return {}
-    factors = partial.model.products.factors
+    factors = partial.model.products.factors if partial.model.is_linear else ()
     if len(factors) > 1:
         from ..core.pattern import pattern
 
@@ -281,7 +289,7 @@ def _loo_scores(fits: dict[str, Fit]) -> dict[str, Score]:
         rows = np.bincount(next(g.codes for g in design.groups if g.label == label))
         if float(rows @ np.diff(plan.at).astype(float) ** 2) > WORK:
             return {}
-    return {name: loo(fit) for name, fit in fits.items()}
+    return {name: loo(fit) for name, fit in fits.items() if not np.isinf(fit.estimates.beta).any()}
 
 
 def _layout(fit: Fit, group: str) -> tuple[tuple[str, ...], list[str], np.ndarray]:
@@ -310,9 +318,11 @@ def _level_estimates(fit: Fit, group: str, terms: list[str]) -> tuple[np.ndarray
         rows = np.arange(len(levels)) * len(terms) + j
         if term in design.fixed_names:
             x[rows, design.fixed_names.index(term)] = 1.0
-            if design.fixed_columns[design.fixed_names.index(term)] is None:
+            place = design.fixed_names.index(term)
+            if design.fixed_columns[place] is None:
                 for j_fixed, of_level in _group_level(fit, group).items():
-                    x[rows, j_fixed] = of_level
+                    if not len(design.fixed_predictor) or design.fixed_predictor[j_fixed] == design.fixed_predictor[place]:
+                        x[rows, j_fixed] = of_level
             value[rows] += x[rows] @ np.nan_to_num(estimates.beta)
         for t, g in enumerate(design.groups):
             if g.label == group and term in g.names:
@@ -361,7 +371,8 @@ def _best(scores: dict[str, Score]) -> str:
 def _against(score: Score | None, best: Score | None) -> tuple[float, float, float, float]:
     """elpd, difference to the best, its standard error, rmse."""
     if score is None or best is None or not np.isfinite(score.elpd):
-        return (np.nan,) * 4
+        never = score is not None and score.elpd == -np.inf
+        return (-np.inf if never else np.nan, -np.inf if never else np.nan, np.nan, score.rmse if never and score else np.nan)
     if score is best:
         return score.elpd, 0.0, 0.0, score.rmse
     found = score.compare(best)
@@ -386,10 +397,14 @@ def _number(value: float, spread: float) -> str:
     from ..fit.numbers import MISSING, fixed
 
     places = max(0, 1 - int(np.floor(np.log10(spread)))) if spread > 0.0 and np.isfinite(spread) else 3
+    if np.isinf(value):
+        return "∞" if value > 0.0 else "−∞"
     return MISSING if not np.isfinite(value) else fixed(float(value), min(places, 9))
 
 
 def _score(value: float, places: int) -> str:
+    if value == -np.inf:
+        return "−∞"
     return "–" if not np.isfinite(value) else f"{value:.{places}f}"
 
 

@@ -58,7 +58,9 @@ class Score:
 
     @property
     def elpd(self) -> float:
-        """Expected log predictive density, summed over the units."""
+        """Expected log predictive density, summed over the units; −∞ where one of them was declared impossible."""
+        if np.isneginf(self.elpd_each).any():
+            return -float("inf")
         return float(np.sum(self.elpd_each)) if len(self.elpd_each) else float("nan")
 
     @property
@@ -116,6 +118,8 @@ class Score:
     def __str__(self) -> str:
         name = {"loo": "Leave-one-out", "logo": "Leave-one-group-out", "kfold": "K-fold"}[self.method]
         head = f"{name} score of {self.model} ({len(self.units)} units: {printable(self.unit)})"
+        if self.elpd == -np.inf:
+            return f"{head}\n  elpd  −∞: {self.reason}"
         if not np.isfinite(self.elpd):
             return f"{head}\n  not available: {self.reason}"
         lines = [head, f"  elpd  {self.elpd:.2f}  (standard error {self.elpd_se:.2f})"]

@@ -47,7 +47,9 @@ def in_the_limit(model: Model, make: Make, maximise: Callable[[Model, Laplace], 
         raise IdentifiabilityError(_message(model, found), code="E_SEPARATION", hint=HINT)
     criterion = make(limit)
     left = _nothing(model, criterion) if found.complete else maximise(limit, criterion)
-    return _infinite(model, left, found)
+    phi = left.notes["phi"]
+    finite = np.zeros(len(left.beta)) if phi is None else criterion.rows.to_beta @ np.array(phi)[criterion.n_theta :]
+    return _infinite(model, left, found, finite)
 
 
 def at_infinity(model: Model, criterion: Laplace) -> tuple[Model, Separation | None]:
@@ -60,12 +62,10 @@ def at_infinity(model: Model, criterion: Laplace) -> tuple[Model, Separation | N
     return out, found
 
 
-def _infinite(model: Model, left: Estimates, found: Separation) -> Estimates:
+def _infinite(model: Model, left: Estimates, found: Separation, finite: np.ndarray) -> Estimates:
     """The estimates with infinite coefficients in their places, and what predictions need to know of them."""
-    rows = model.rows
-    finite = np.nan_to_num(left.beta)
     beta = np.where(found.signs == 0.0, left.beta, found.signs * np.inf)
-    direction = rows.to_beta @ found.direction
+    direction = model.rows.to_beta @ found.direction
     notes = {**left.notes, "separation": {"finite": finite.tolist(), "direction": direction.tolist()}}
     return replace(
         left,

@@ -173,6 +173,18 @@ class Answers:
 
         return influence(self, group, **settings)
 
+    def adequacy(self: Any) -> Any:
+        """How good Laplace's approximation (or the quadrature) behind this fit is; see `checks.adequacy.adequacy`."""
+        from ..checks.adequacy import adequacy
+
+        return adequacy(self)
+
+    def _approximation(self: Any) -> Any:
+        """Its adequacy where that deserves a remark in the summary, or None; see `checks.adequacy.remark`."""
+        from ..checks.adequacy import remark
+
+        return remark(self)
+
     def check(self: Any, **settings: Any) -> Any:
         """Every check that applies, worst first; see `checks.check.check`."""
         from ..checks.check import check

@@ -23,7 +23,7 @@ import numpy as np
 
 from ..errors import CorruptFileError, VersionError, printable
 
-FORMAT, VERSION = "multilevel.fit", 1
+FORMAT, VERSION = "multilevel.fit", 2  # 2: responses and linear predictors of generalized models
 MANIFEST = "manifest.json"
 MARKER = b"multilevel.fit seal sha256="
 SEAL_SIZE = len(MARKER) + 64

@@ -18,6 +18,7 @@ from .. import errors
 from ..errors import FileError, MultilevelError, MultilevelWarning, printable
 from .container import damaged, foreign, pack, unpack
 from .output import check_output, write_whole
+from .stored_response import agree, response_record, stored_response
 
 if TYPE_CHECKING:
     from ..formula.design import Column, Design
@@ -73,6 +74,7 @@ def _model_record(model: Model, arrays: _Arrays) -> dict[str, Any]:
         "family": model.family,
         "link": model.link,
         "rank": model.rank,
+        "separation": model.separation,
         "native": model.native,
         "memory": design.memory.to_dict(),
         "response_name": design.response_name,
@@ -83,7 +85,10 @@ def _model_record(model: Model, arrays: _Arrays) -> dict[str, Any]:
             {"names": list(g.names), "columns": [arrays.add(c) for c in g.columns], "codes": arrays.add(g.codes)}
             for g in design.groups
         ],
+        "fixed_predictor": design.fixed_predictor.tolist(),
         "offset": arrays.add(design.offset),
+        "offsets": [arrays.add(o) for o in design.offsets],
+        "observations": response_record(design.observations, arrays.add),
         "weights": arrays.add(design.weights),
         "weights_kind": design.weights_kind,
         "known_se": arrays.add(design.known_se),
@@ -100,6 +105,7 @@ def _estimates_record(e: Estimates, arrays: _Arrays) -> dict[str, Any]:
         "beta": arrays.add(e.beta),
         "covariances": [arrays.add(c) for c in e.covariances],
         "effects": [arrays.add(b) for b in e.effects],
+        "dispersion": {name: float(value) for name, value in e.dispersion.items() if np.isfinite(value)},
         "boundary": list(e.boundary),
         "warnings": [_warning_record(w) for w in e.warnings],
         "notes": {name: value for name, note in e.notes.items() if (value := _jsonable(note)) is not None},
@@ -192,43 +198,52 @@ def _model(record: dict[str, Any], arrays: dict[str, np.ndarray]) -> Model:
     from ..model.model import Model
     from ..registry import member
 
-    formula = parse(record["formula"])
+    formula, family = parse(record["formula"]), member("families", str(record["family"]))
     model = Model.__new__(Model)  # the design is there already: nothing is to be built or checked again
     model.__dict__.update(
         formula=formula,
-        design=_design(record, arrays, formula),
+        design=_design(record, arrays, formula, family),
         family=str(record["family"]),
-        link=member("families", str(record["family"])).link(record["link"]),
+        link=family.link(record["link"]),
         rank="raise" if record["rank"] == "raise" else "drop",
+        separates="raise" if record.get("separation") == "raise" else "warn",
         native=str(record["native"]),
         warnings=tuple(_warning(w) for w in record["warnings"]),
     )
     return model
 
 
-def _design(record: dict[str, Any], arrays: dict[str, np.ndarray], formula: Any) -> Design:
+def _design(record: dict[str, Any], arrays: dict[str, np.ndarray], formula: Any, family: Any) -> Design:
     from ..formula.design import Design
+    from ..formula.layout import Layout, layout_of
     from ..formula.memory import DesignMemory
 
     memory = DesignMemory.from_dict(record["memory"])
-    _agree(memory.formula == formula, "two formulas")
+    agree(memory.formula == formula, "two formulas")
     response = _column(arrays[record["response"]])
     n = len(response)
+    observed = stored_response(record.get("observations"), arrays, n)
+    layout = Layout() if observed is None else layout_of(family, observed)
+    agree(layout == memory.layout, "linear predictors")
 
     def columns(names: list[str | None]) -> tuple[Column, ...]:
         return tuple(None if name is None else _column(arrays[name], n) for name in names)
 
     offset, weights, known_se = columns([record["offset"], record["weights"], record["known_se"]])
     fixed_names = _texts(record["fixed_names"])
-    _agree(len(fixed_names) == len(record["fixed_columns"]), "fixed columns")
-    _agree(record["weights_kind"] in ("precision", "frequency"), "weights")
-    _agree(all(v is None or bool((v > 0.0).all()) for v in (weights, known_se)), "weights")
+    agree(len(fixed_names) == len(record["fixed_columns"]), "fixed columns")
+    owner = np.array(record.get("fixed_predictor", [0] * len(fixed_names)), dtype=np.int64)
+    agree(owner.shape == (len(fixed_names),) and bool(np.isin(owner, range(len(layout.names))).all()), "predictors")
+    offsets = columns(record.get("offsets", [record["offset"]]))
+    agree(len(offsets) == len(layout.names), "offsets")
+    agree(record["weights_kind"] in ("precision", "frequency"), "weights")
+    agree(all(v is None or bool((v > 0.0).all()) for v in (weights, known_se)), "weights")
     return Design(
         response_name=str(record["response_name"]),
         response=response,
         fixed_names=fixed_names,
         fixed_columns=columns(record["fixed_columns"]),
-        groups=_groups(record["groups"], columns, arrays, formula, memory, n),
+        groups=_groups(record["groups"], columns, arrays, memory, n),
         offset=offset,
         weights=weights,
         weights_kind=record["weights_kind"],
@@ -237,41 +252,41 @@ def _design(record: dict[str, Any], arrays: dict[str, np.ndarray], formula: Any)
         missing=tuple((str(name), int(count)) for name, count in record["missing"]),
         memory=memory,
         variables=_texts(record["variables"]),
+        layout=layout,
+        fixed_predictor=owner,
+        offsets=offsets,
+        observations=observed,
     )
 
 
 def _groups(
-    records: list[dict[str, Any]], columns: Any, arrays: dict[str, np.ndarray], formula: Any, memory: Any, n: int
+    records: list[dict[str, Any]], columns: Any, arrays: dict[str, np.ndarray], memory: Any, n: int
 ) -> tuple[Any, ...]:
     """Group terms: labels and covariance from the formula, levels from the memory, columns from the file."""
     from ..formula.design import GroupColumns
+    from ..formula.predictors import group_terms
 
     out = []
-    for term, r in zip(formula.groups, records, strict=True):
+    for (predictor, _, term), r in zip(group_terms(memory.formula, memory.layout), records, strict=True):
         names, codes, levels = _texts(r["names"]), arrays[r["codes"]], memory.labels(term.levels)
-        _agree(len(names) == len(r["columns"]), "columns of a group")
-        _agree(codes.dtype == np.int32 and codes.shape == (n,), "codes of a group")
-        _agree(int(codes.min()) >= 0 and int(codes.max()) < len(levels), "levels of a group")
+        agree(len(names) == len(r["columns"]), "columns of a group")
+        agree(codes.dtype == np.int32 and codes.shape == (n,), "codes of a group")
+        agree(int(codes.min()) >= 0 and int(codes.max()) < len(levels), "levels of a group")
         values = columns(r["columns"])
-        out.append(GroupColumns(term.label, names, values, codes, _texts(levels), term.scale, term.options))
+        out.append(GroupColumns(term.label, names, values, codes, _texts(levels), term.scale, term.options, predictor))
     return tuple(out)
 
 
 def _column(array: np.ndarray, n: int | None = None) -> np.ndarray:
     """A column of finite numbers, one a row."""
-    _agree(array.dtype == np.float64 and array.ndim == 1 and len(array) == (n or len(array)) > 0, "a column")
-    _agree(bool(np.isfinite(array).all()), "a column")
+    agree(array.dtype == np.float64 and array.ndim == 1 and len(array) == (n or len(array)) > 0, "a column")
+    agree(bool(np.isfinite(array).all()), "a column")
     return array
 
 
 def _texts(values: Any) -> tuple[str, ...]:
-    _agree(all(isinstance(v, str) for v in values), "names")
+    agree(all(isinstance(v, str) for v in values), "names")
     return tuple(values)
-
-
-def _agree(condition: bool, what: str) -> None:
-    if not condition:
-        raise ValueError(what)
 
 
 def _estimates(record: dict[str, Any], arrays: dict[str, np.ndarray], model: Model, estimator: Any) -> Estimates:
@@ -282,12 +297,13 @@ def _estimates(record: dict[str, Any], arrays: dict[str, np.ndarray], model: Mod
     beta = arrays[record["beta"]]
     covariances = tuple(arrays[name] for name in record["covariances"])
     effects = tuple(arrays[name] for name in record["effects"])
-    _agree(beta.shape == (len(model.design.fixed_names),), "fixed effects")
+    agree(beta.shape == (len(model.design.fixed_names),), "fixed effects")
     for g, covariance, b in zip(groups, covariances, effects, strict=True):
         k = len(g.names)
-        _agree(covariance.shape == (k, k) and b.shape == (len(g.levels), k), "group effects")
+        agree(covariance.shape == (k, k) and b.shape == (len(g.levels), k), "group effects")
     notes = dict(record["notes"])
     _check_optimum(notes, model)
+    dispersion = {str(name): float(value) for name, value in record.get("dispersion", {}).items()}
     return Estimates(
         criterion=str(record["criterion"]),
         beta=beta,
@@ -305,15 +321,21 @@ def _estimates(record: dict[str, Any], arrays: dict[str, np.ndarray], model: Mod
         scaled_gradient=_number(record["scaled_gradient"]),
         warnings=tuple(_warning(w) for w in record["warnings"]),
         notes=notes,
+        dispersion=dispersion,
     )
 
 
 def _check_optimum(notes: dict[str, Any], model: Model) -> None:
     """Parameters of a likelihood fit: as many as the model has, those on the boundary among them."""
+    n = sum(len(scale.kinds()) for scale in model.scales)
+    if notes.get("phi") is not None:
+        phi = np.array(notes["phi"], dtype=float)
+        most = n + len(model.design.fixed_names) + len(model.distribution.links)
+        agree(phi.ndim == 1 and n <= len(phi) <= most and bool(np.isfinite(phi).all()), "phi")
+        agree(all(type(j) is int and 0 <= j < n for j in notes["zeros"]), "zeros")
     if "theta" in notes:
-        n = sum(len(scale.kinds()) for scale in model.scales)
-        _agree(np.array(notes["theta"], dtype=float).shape == (n,), "theta")
-        _agree(all(type(j) is int and 0 <= j < n for j in notes["zeros"]), "zeros")
+        agree(np.array(notes["theta"], dtype=float).shape == (n,), "theta")
+        agree(all(type(j) is int and 0 <= j < n for j in notes["zeros"]), "zeros")
 
 
 def _number(value: float | None) -> float:
@@ -327,14 +349,7 @@ def _warning(record: dict[str, str]) -> MultilevelWarning:
 
 
 WARNINGS: dict[str, type[MultilevelWarning]] = {
-    kind.__name__: kind
-    for kind in (
-        errors.MissingDataWarning,
-        errors.DtypeWarning,
-        errors.ResponseWarning,
-        errors.RankDeficiencyWarning,
-        errors.IdentifiabilityWarning,
-        errors.SingularFitWarning,
-        errors.ConvergenceWarning,
-    )
+    name: kind
+    for name, kind in vars(errors).items()
+    if isinstance(kind, type) and issubclass(kind, MultilevelWarning)
 }

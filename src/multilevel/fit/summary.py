@@ -254,8 +254,19 @@ def _how(fit: Fit) -> tuple[str, ...]:
         state += f" in {e.iterations} iterations (scaled gradient {e.scaled_gradient:.1e})"
     lines = (f"{state}; {numbers.elapsed(fit.seconds)}",)
     if not fit.model.is_linear:
-        return (*lines, "Intervals: normal; of Std.Dev. on the log scale, of further parameters on their links'")
+        return (*lines, *_how_generalized(fit))
     if not fit.model.groups or e.criterion not in LIKELIHOODS:
         return lines
     sds = "profile likelihood" if e.certainty.profiles else "Wald on the log scale"
     return (*lines, f"Intervals: t with Satterthwaite's df; {sds} for Std.Dev.")
+
+
+def _how_generalized(fit: Fit) -> tuple[str, ...]:
+    """What the intervals rest on, and the nodes of a quadrature."""
+    e = fit.estimates
+    parts = ["Intervals: normal"]
+    if fit.model.groups and e.criterion in LIKELIHOODS:
+        parts.append(f"{'profile likelihood' if e.certainty.profiles else 'Wald on the log scale'} for Std.Dev.")
+    parts += ["further parameters on their links' scales"] if e.dispersion else []
+    nodes = e.notes.get("nodes")
+    return ("; ".join(parts), *((f"Quadrature: {nodes} nodes for each group effect",) if nodes else ()))

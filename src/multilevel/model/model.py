@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ..data.tables import as_table
-from ..errors import SettingError
+from ..errors import FormulaError, SettingError, printable
 from ..families.base import Distribution, Observations
 from ..formula.design import Design, build
 from ..formula.formula import Formula
@@ -98,6 +98,7 @@ class Model:
         if separation not in ("warn", "raise"):
             raise SettingError(f'separation="{separation}" is unknown', hint='Use "warn" or "raise".')
         parsed = parse(formula if isinstance(formula, str) else "; ".join(formula))
+        _rate_needs_log(parsed, link)
         table = as_table(data)
         check_columns(parsed, table.names)
         linear = described.is_gaussian and link == "identity" and plain(parsed)
@@ -230,3 +231,14 @@ class Model:
 def plain(formula: Formula) -> bool:
     """Whether the response has one variance and is observed as it is: no further formula, censoring or truncation."""
     return not formula.further and all(name in ("weights", "se") for name, _ in formula.response.modifiers)
+
+
+def _rate_needs_log(formula: Formula, link: str) -> None:
+    for name, call in formula.response.modifiers:
+        if name == "rate" and link != "log":
+            raise FormulaError(
+                f'{printable(call)} counts per unit, which the "{link}" link cannot divide by',
+                code="E_FORMULA_FUNCTION",
+                hint='Use link="log", or divide the response.',
+                position=call.at,
+            )

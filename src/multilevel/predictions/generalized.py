@@ -18,6 +18,7 @@ import numpy as np
 from ..families.base import Observations
 from ..formula.design import Rows
 from .integrals import Function, root, sampled, sequence
+from .linear import certain_rows
 from .means import Mean, gradient
 from .new_rows import needed_for_a_response, observations
 from .quantiles import response_quantiles
@@ -47,7 +48,13 @@ def predicted(
         index = slice(first, first + size)
         some = uncertain(fit, part(rows, index), targets, parameters, level is not None)
         parts.append(_columns(fit, obs.take(index), some, kind, level))
-    return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
+    found = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
+    certain = certain_rows(fit, rows)
+    if certain is not None:
+        for name, values in found.items():
+            if name.startswith(("std_error", "lower", "upper")):
+                values[certain] = None if values.dtype == object else np.nan
+    return found
 
 
 def predicted_at(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -46,41 +46,61 @@ def linear_predictors(
     -------
     (n, m) array
     """
-    design, estimates = fit.model.design, fit.estimates
+    estimates = fit.estimates
     rows = rows or training_rows(fit)
-    layout = design.layout
-    m = len(fit.model.distribution.links)
-    out = np.zeros((rows.n, m))
-    for d, offset in enumerate(rows.offsets or (rows.offset,)):
-        if offset is not None:
-            out[:, d] = offset
-    owner = design.fixed_predictor if len(design.fixed_predictor) else np.zeros(len(design.fixed_names), np.int64)
     separated = estimates.notes.get("separation")
     given = estimates.beta if beta is None else beta
     if separated is not None and beta is None:
         given = np.array(separated["finite"])
-    values = np.nan_to_num(given, posinf=0.0, neginf=0.0)  # dropped columns add nothing
-    for j, column in enumerate(rows.fixed_columns):
-        _add(out[:, owner[j]], column, values[j])
-    if separated is not None:
-        out += _certain(rows, np.array(separated["direction"]), owner, m)
+    held = constants_of(fit) if constants is None else constants
+    b = (estimates.effects if effects is None else effects) if groups else None
+    out = sums(fit, rows, given, b, held)
+    for d, offset in enumerate(rows.offsets or (rows.offset,)):
+        if offset is not None:
+            out[:, d] += offset
+    return out if separated is None else out + _certain(fit, rows)
+
+
+def sums(
+    fit: Fit, rows: Rows, beta: np.ndarray, effects: Sequence[np.ndarray] | None, constants: Mapping[str, float]
+) -> np.ndarray:
+    """Xβ + Zb + constants of every predictor, (n, m): linear in its arguments."""
+    design = fit.model.design
+    layout, m = design.layout, len(fit.model.distribution.links)
+    out = np.zeros((rows.n, m))
+    values = np.nan_to_num(beta, posinf=0.0, neginf=0.0)  # dropped columns add nothing
+    for j, (column, d) in enumerate(zip(rows.fixed_columns, owners(fit), strict=True)):
+        _add(out[:, d], column, values[j])
     names = layout.names if len(layout.names) == m else ("mu", *(p.name for p in fit.model.distribution.family.further))
-    for name, value in (constants_of(fit) if constants is None else constants).items():
+    for name, value in constants.items():
         out[:, names.index(name)] += value
-    if groups:
-        for group, b in zip(rows.groups, estimates.effects if effects is None else effects, strict=True):
-            known = group.codes >= 0
-            for k, column in enumerate(group.columns):
-                part = np.where(known, b[group.codes, k], 0.0)
-                out[:, group.predictor] += part if column is None else part * column
+    for group, b in zip(rows.groups, effects, strict=True) if effects is not None else ():
+        known = group.codes >= 0
+        for k, column in enumerate(group.columns):
+            part = np.where(known, b[group.codes, k], 0.0)
+            out[:, group.predictor] += part if column is None else part * column
     return out
 
 
-def _certain(rows: Rows, direction: np.ndarray, owner: np.ndarray, m: int) -> np.ndarray:
-    """What infinite coefficients add: enough to make a row certain, nothing where they cancel."""
-    out = np.zeros((rows.n, m))
-    for j, column in enumerate(rows.fixed_columns):
-        _add(out[:, owner[j]], column, direction[j])
+def owners(fit: Fit) -> np.ndarray:
+    """The predictor of every fixed column."""
+    design = fit.model.design
+    return design.fixed_predictor if len(design.fixed_predictor) else np.zeros(len(design.fixed_names), np.int64)
+
+
+def certain_rows(fit: Fit, rows: Rows) -> np.ndarray | None:
+    """Rows whose response separation makes certain: nothing tells how sure that is. None without separation."""
+    if fit.estimates.notes.get("separation") is None:
+        return None
+    return np.asarray(np.any(_certain(fit, rows) != 0.0, axis=1))
+
+
+def _certain(fit: Fit, rows: Rows) -> np.ndarray:
+    """What infinite coefficients add, (n, m): enough to make a row certain, nothing where they cancel."""
+    direction = np.array(fit.estimates.notes["separation"]["direction"])
+    out = np.zeros((rows.n, len(fit.model.distribution.links)))
+    for j, (column, d) in enumerate(zip(rows.fixed_columns, owners(fit), strict=True)):
+        _add(out[:, d], column, direction[j])
     out[np.abs(out) < ROUNDING * np.abs(direction).max(initial=1.0)] = 0.0
     return np.clip(out, -MOST, MOST)
 

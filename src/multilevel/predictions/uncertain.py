@@ -15,7 +15,7 @@ import numpy as np
 
 from ..fit.estimates import Combination
 from ..formula.design import Column, GroupColumns, Rows
-from .linear import constants_of, linear_predictors
+from .linear import linear_predictors, owners, sums
 
 if TYPE_CHECKING:
     from ..fit.fit import Fit
@@ -76,13 +76,10 @@ def uncertain(fit: Fit, rows: Rows, targets: dict[str, str], parameters: bool, i
     sens = fit.estimates.certainty.sensitivity if interval else None
     s = 0 if sens is None else len(sens)
     slopes = np.empty((s, n, m))
-    plain = replace(known, offset=None, offsets=())
     for i in range(s):
         assert sens is not None
-        slopes[i] = linear_predictors(
-            fit, plain, beta=sens.beta[i], effects=[e[i] for e in sens.effects],
-            constants={name: sens.constants[name][i] for name in constants_of(fit)},
-        )  # fmt: skip
+        constants = {name: float(sens.constants[name][i]) for name in sens.constants}
+        slopes[i] = sums(fit, known, sens.beta[i], [e[i] for e in sens.effects], constants)
     covariance = np.zeros((s, s)) if sens is None else sens.covariance if parameters else sens.given
     new, averaged = (
         _groups(fit, _with(rows, targets, target), m, sens if parameters else None, s)
@@ -184,10 +181,9 @@ def _effects(fit: Fit, rows: Rows, m: int) -> np.ndarray:
 
 def _location_variance(fit: Fit, rows: Rows, parameters: bool) -> np.ndarray:
     """Variance of the first predictor where that is all an estimator knows."""
-    design = fit.model.design
     x = np.zeros((rows.n, len(fit.estimates.beta)))
-    for j, column in enumerate(rows.fixed_columns):
-        if design.fixed_predictor[j] == 0:
+    for j, (column, d) in enumerate(zip(rows.fixed_columns, owners(fit), strict=True)):
+        if d == 0:
             x[:, j] = 1.0 if column is None else column
     effects = combination(fit, rows, (0,))
     return fit.estimates.certainty.spread(Combination(x, effects.codes, effects.z), parameters).variance
