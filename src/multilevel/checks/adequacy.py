@@ -75,7 +75,10 @@ class Adequacy:
 
     def summary(self) -> str:
         """Text for a terminal."""
-        lines = [f"Approximation: {self.verdict} (against {self.reference})", f"  log-likelihood error {self.error:+.4g}"]
+        lines = [
+            f"Approximation: {self.verdict} (against {self.reference})",
+            f"  log-likelihood error {self.error:+.4g}",
+        ]
         if self.level:
             lines[-1] += f"; largest at {printable(self.group, 30)} {printable(self.level, 30)}: {self.worst:+.3g}"
         lines += [f"  {text}" for text in self._shifts()]
@@ -235,4 +238,3 @@ def remark(fit: Fit) -> Adequacy | None:
             return None
     found = adequacy(fit)
     return None if found.verdict == "negligible" else found
-

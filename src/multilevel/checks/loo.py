@@ -58,7 +58,9 @@ def loo(fit: Fit) -> Score:
     elpd, error, square = _held_out(fit) if not fit.model.is_linear else _linear(fit)
     lost, never = int(np.isnan(elpd).sum()), int(np.isneginf(elpd).sum())
     reasons = [f"{lost} rows alone identify a coefficient and cannot be predicted from the others"] * bool(lost)
-    reasons += [f"{never} rows are impossible by what the other rows of their group say, which are all alike"] * bool(never)
+    reasons += [f"{never} rows are impossible by what the other rows of their group say, which are all alike"] * bool(
+        never
+    )
     reason = "; ".join(reasons)
     units = tuple(map(str, range(design.n) if design.kept is None else design.kept.tolist()))
     return Score("loo", named(fit), "row", units, np.ones(design.n), elpd, error, square, reason)

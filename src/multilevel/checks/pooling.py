@@ -321,7 +321,10 @@ def _level_estimates(fit: Fit, group: str, terms: list[str]) -> tuple[np.ndarray
             place = design.fixed_names.index(term)
             if design.fixed_columns[place] is None:
                 for j_fixed, of_level in _group_level(fit, group).items():
-                    if not len(design.fixed_predictor) or design.fixed_predictor[j_fixed] == design.fixed_predictor[place]:
+                    if (
+                        not len(design.fixed_predictor)
+                        or design.fixed_predictor[j_fixed] == design.fixed_predictor[place]
+                    ):
                         x[rows, j_fixed] = of_level
             value[rows] += x[rows] @ np.nan_to_num(estimates.beta)
         for t, g in enumerate(design.groups):
@@ -372,7 +375,12 @@ def _against(score: Score | None, best: Score | None) -> tuple[float, float, flo
     """elpd, difference to the best, its standard error, rmse."""
     if score is None or best is None or not np.isfinite(score.elpd):
         never = score is not None and score.elpd == -np.inf
-        return (-np.inf if never else np.nan, -np.inf if never else np.nan, np.nan, score.rmse if never and score else np.nan)
+        return (
+            -np.inf if never else np.nan,
+            -np.inf if never else np.nan,
+            np.nan,
+            score.rmse if never and score else np.nan,
+        )
     if score is best:
         return score.elpd, 0.0, 0.0, score.rmse
     found = score.compare(best)

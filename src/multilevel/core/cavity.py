@@ -22,6 +22,7 @@ from ..families.base import Derivatives, Distribution, Observations
 from .cubature import expected_mean, log_mean_exp, principal, rule
 from .laplace import Laplace, LaplaceState
 
+FLAT = 1e-4  # information of a coefficient below which it is no more than a limit
 LOST = 1e-7  # 1 − leverage below which a coefficient is not identified without the row
 
 
@@ -92,8 +93,8 @@ class Cavity:
 
     @cached_property
     def _inverse(self) -> np.ndarray:
-        information = self.information
-        return np.linalg.pinv(information, hermitian=True) if len(information) else information
+        axes = informed(self.information)
+        return np.asarray(axes @ np.linalg.inv(axes.T @ self.information @ axes) @ axes.T)
 
     @cached_property
     def covariance(self) -> np.ndarray:
@@ -129,6 +130,18 @@ class Cavity:
         own, g = self._w[:, 0, 0], self.covariance[:, 0, 0]
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.asarray(self.at.first[:, 0] / np.sqrt(own * (1.0 - own * g)))
+
+
+def informed(information: np.ndarray) -> np.ndarray:
+    """Directions (p, r) of coefficients that the rows tell something about.
+
+    Coefficients belong to columns of size one, so that information below `FLAT` allows changes of a linear predictor by a
+    hundred: a parameter at its limit (the size of counts without overdispersion), which is taken as known.
+    """
+    if not len(information):
+        return information
+    values, vectors = np.linalg.eigh(0.5 * (information + information.T))
+    return np.asarray(vectors[:, values > FLAT])
 
 
 class Taken:

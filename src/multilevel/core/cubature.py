@@ -51,9 +51,7 @@ def principal(covariance: np.ndarray) -> np.ndarray:
     return np.asarray((vectors * root[..., None, :])[..., ::-1])
 
 
-def expected_mean(
-    distribution: Distribution, obs: Observations, eta: np.ndarray, covariance: np.ndarray
-) -> np.ndarray:
+def expected_mean(distribution: Distribution, obs: Observations, eta: np.ndarray, covariance: np.ndarray) -> np.ndarray:
     """E over η ~ N(eta, covariance) of the response's mean: (n,), or (n, K) for categories.
 
     Parameters

@@ -23,12 +23,14 @@ import numpy as np
 from ..data.latent_rows import LatentRows
 from ..families.base import Derivatives
 from ..numerics.newton import _move
+from .cavity import informed
 from .cubature import expected_mean
 from .curvature import Curvature
 from .panels import Panels, solve
 
 STEP = 1e-3  # of the working parameters, for the groups' gradients
 FARTHEST = 1.5  # move of the log of a standard deviation that one step is believed
+FARTHEST_OF_ALL = 10.0  # the same of coefficients, whose columns have size one
 RANK = 1e-10  # eigenvalue of a scaled Gram matrix below which a column is lost
 
 
@@ -137,14 +139,13 @@ class LevelsOut:
         hessian, place = self.curvature.hessian, self.curvature.coefficients
         gradient, bend = self._stencil
         variances = np.setdiff1d(np.arange(len(hessian)), place)
+        axes = informed(hessian)
         out = np.full(gradient.shape, np.nan)
         for g in np.flatnonzero(~self.lost):
             less = np.zeros_like(hessian)
             less[np.ix_(place, place)] = 2.0 * self._own[g]
             less[variances, variances] = bend[g, variances]
-            out[g] = _one_step(hessian, less, gradient[g])
-            if len(variances):
-                out[g] /= max(1.0, float(np.abs(out[g, variances]).max()) / FARTHEST)
+            out[g] = limited(one_step(hessian, less, gradient[g], axes), variances)
         return out
 
     @cached_property
@@ -167,11 +168,12 @@ class LevelsOut:
         score = self._scores(panels, fixed, u)
         whole, rest = self._information
         kept = ~failed
+        axes = informed(whole)
         correction, log_det = np.full(self.groups, np.nan), np.full(self.groups, np.nan)
         own = self._coefficient_information(panels, at)
         for g in np.flatnonzero(kept):
-            log_det[g] = _log_det(rest[g] + own[g]) - _log_det(rest[g])
-            correction[g] = 0.5 * score[g] @ np.linalg.lstsq(rest[g] + own[g], score[g], rcond=None)[0] - 0.5 * log_det[g]
+            log_det[g], gain = integrated(rest[g] + own[g], rest[g], score[g], axes)
+            correction[g] = gain - 0.5 * log_det[g]
         shift = np.where(kept[:, None], self.steps, np.nan)
         mean = self._mean(panels, fixed)
         mean[failed[self.codes]] = np.nan
@@ -223,10 +225,11 @@ class LevelsOut:
         covariance = placed @ placed.transpose(0, 2, 1)
         x = np.zeros((n, m, self.x.shape[1]))
         x[:, self.owner, np.arange(self.x.shape[1])] = self.x
-        rest = self._information[1]
+        whole, rest = self._information
+        axes = informed(whole)
         inverse = np.zeros_like(rest)
         for g in np.flatnonzero(~self.lost):
-            inverse[g] = np.linalg.pinv(rest[g], hermitian=True)
+            inverse[g] = axes @ np.linalg.pinv(axes.T @ rest[g] @ axes, hermitian=True) @ axes.T
         covariance += np.einsum("ndp,npq,neq->nde", x, inverse[self.codes], x)
         return expected_mean(self.criterion.distribution, self.rows.observations, fixed, covariance)
 
@@ -249,15 +252,30 @@ def _side_by_side(rows: LatentRows) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(rows.x, axis=1), np.concatenate(owner)
 
 
-def _one_step(hessian: np.ndarray, less: np.ndarray, gradient: np.ndarray) -> np.ndarray:
-    """Newton's step of d − d_g: (H − H_g)⁻¹∇d_g; with H alone where the difference is not positive definite."""
+def one_step(hessian: np.ndarray, less: np.ndarray, gradient: np.ndarray, axes: np.ndarray) -> np.ndarray:
+    """Newton's step of d − d_g along the axes: (H − H_g)⁻¹∇d_g; with H alone where that is not positive definite."""
+    pull = axes.T @ gradient
     for candidate in (hessian - less, hessian):
+        inner = axes.T @ candidate @ axes
         try:
-            root = np.linalg.cholesky(candidate)
+            root = np.linalg.cholesky(inner)
         except np.linalg.LinAlgError:
             continue
-        return np.asarray(np.linalg.solve(root.T, np.linalg.solve(root, gradient)))
-    return np.asarray(np.linalg.pinv(hessian, hermitian=True) @ gradient)
+        return np.asarray(axes @ np.linalg.solve(root.T, np.linalg.solve(root, pull)))
+    return np.zeros(len(gradient))
+
+
+def limited(step: np.ndarray, variances: np.ndarray) -> np.ndarray:
+    """The step, shortened to what one step is believed."""
+    far = float(np.abs(step[variances]).max(initial=0.0)) / FARTHEST
+    return np.asarray(step / max(1.0, far, float(np.abs(step).max(initial=0.0)) / FARTHEST_OF_ALL))
+
+
+def integrated(whole: np.ndarray, rest: np.ndarray, score: np.ndarray, axes: np.ndarray) -> tuple[float, float]:
+    """log |S|/|S₋| and ½a'S⁻¹a along the axes."""
+    s, less, a = axes.T @ whole @ axes, axes.T @ rest @ axes, axes.T @ score
+    gain = 0.5 * float(a @ np.linalg.lstsq(s, a, rcond=None)[0]) if len(a) else 0.0
+    return _log_det(s) - _log_det(less), gain
 
 
 def _log_det(matrix: np.ndarray) -> float:

@@ -23,7 +23,9 @@ from .panels import Panels
 MOST_STEPS = 60
 FARTHEST = 5.0  # of a linear predictor in one step
 SETTLED = 1e-10  # Newton decrement
-VANISHED = 1e-6  # information along a direction of columns whose largest entry is one; a finite estimate has about ½ or more
+VANISHED = (
+    1e-6  # information along a direction of columns whose largest entry is one; a finite estimate has about ½ or more
+)
 COLLINEAR = 1e-10
 INVOLVED = 1e-3  # share of a direction from which a coefficient takes part in it
 

@@ -46,9 +46,7 @@ class Separate:
     converged: bool
 
 
-def separate_fit(
-    panels: Panels, x: np.ndarray, owner: np.ndarray, offsets: np.ndarray, start: np.ndarray
-) -> Separate:
+def separate_fit(panels: Panels, x: np.ndarray, owner: np.ndarray, offsets: np.ndarray, start: np.ndarray) -> Separate:
     """Fit all groups.
 
     Parameters
@@ -177,7 +175,11 @@ class SeparateLikelihood(LinearFit):
         return tuple(out[:, a:b, a:b] for a, b in self.terms)
 
     def variance(self, x: np.ndarray, codes: Sequence[np.ndarray], z: Sequence[np.ndarray]) -> np.ndarray:
-        weight, level, new = np.zeros((len(x), self.centred.shape[0])), np.full(len(x), -1), np.zeros(len(x), dtype=bool)
+        weight, level, new = (
+            np.zeros((len(x), self.centred.shape[0])),
+            np.full(len(x), -1),
+            np.zeros(len(x), dtype=bool),
+        )
         for code, values, (a, b) in zip(codes, z, self.terms, strict=True):
             known = code >= 0
             weight[known, a:b], level[known] = values[known], code[known]

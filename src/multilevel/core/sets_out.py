@@ -19,11 +19,11 @@ import numpy as np
 from ..data.latent_rows import LatentRows
 from ..families.base import Observations
 from ..numerics.newton import _move, _stretch
-from .cavity import Cavity
+from .cavity import Cavity, informed
 from .cubature import expected_mean
 from .curvature import Curvature
 from .laplace import Laplace, LaplaceState
-from .levels_out import FARTHEST, GroupsWithout, _log_det, _one_step, loses_rank
+from .levels_out import GroupsWithout, integrated, limited, loses_rank, one_step
 from .row_terms import RowTerms
 
 
@@ -107,8 +107,7 @@ class SetsOut:
         slope = self.whole.slope(with_all)
         score = -0.5 * slope.gradient[self.n_theta :]
         every = 0.5 * slope.hessian[self.n_theta :, self.n_theta :]
-        log_det = _log_det(every) - _log_det(rest)
-        gain = 0.5 * float(score @ np.linalg.lstsq(every, score, rcond=None)[0]) if len(score) else 0.0
+        log_det, gain = integrated(every, rest, score, informed(self.information))
         return 0.5 * (without.value - with_all.value) + gain - 0.5 * log_det, log_det, mean
 
     def _at(self, criterion: Laplace, phi: np.ndarray) -> LaplaceState:
@@ -133,9 +132,8 @@ class SetsOut:
         gradient = slope.gradient[c.free] * _stretch(c.objective, self.phi)[c.free]
         removed = np.zeros_like(c.hessian)
         removed[np.ix_(c.coefficients, c.coefficients)] = 2.0 * (self.information - rest)
-        step = _one_step(c.hessian, removed, -gradient)
-        variances = np.setdiff1d(np.arange(c.n_psi), c.coefficients)
-        return step / max(1.0, float(np.abs(step[variances]).max(initial=0.0)) / FARTHEST)
+        step = one_step(c.hessian, removed, -gradient, informed(c.hessian))
+        return limited(step, np.setdiff1d(np.arange(c.n_psi), c.coefficients))
 
     def _mean(self, less: Laplace, state: LaplaceState, rows: np.ndarray) -> np.ndarray:
         """E y of the set's rows given all others: without weight, a row is in its own cavity."""

@@ -97,7 +97,8 @@ class AGQ(Estimator):
         criterion = Quadrature(model.rows, model.distribution, model.scales, nodes)
         found = maximise_approximation(model, criterion, _method(nodes), self.maxiter, None, phi)
         ladder[nodes] = found.log_likelihood
-        notes = {**found.notes, "nodes": nodes, "ladder": {str(r): value for r, value in ladder.items()}}
+        steps = {str(r): value for r, value in ladder.items()}
+        notes = {**found.notes, "approximation": _method(nodes), "nodes": nodes, "ladder": steps}
         warnings = (*found.warnings, *(_unsettled(ladder) if self.nodes == "auto" else ()))
         return replace(found, notes=notes, warnings=warnings)
 

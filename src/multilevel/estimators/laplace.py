@@ -55,7 +55,8 @@ class Laplace(Estimator):
             return maximise_approximation(model, criterion, "Laplace", self.maxiter, self.start)
         plain = replace(self, order=1)
         first = np.array(plain._maximise(model, plain.criterion(model, {})).notes["phi"], dtype=float)
-        return maximise_approximation(model, criterion, "second-order Laplace", self.maxiter, None, first)
+        found = maximise_approximation(model, criterion, "second-order Laplace", self.maxiter, None, first)
+        return replace(found, notes={**found.notes, "approximation": "the second-order Laplace approximation"})
 
     def criterion(self, model: Model, notes: Mapping[str, Any]) -> Criterion:
         """The approximate deviance of a model."""

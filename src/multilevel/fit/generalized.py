@@ -10,6 +10,7 @@ References: Kass & Steffey (1989), JASA 84; Booth & Hobert (1998), JASA 93.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
@@ -208,7 +209,7 @@ class GeneralizedCertainty(Certainty):
 
     def _by_term(self, flat: Any) -> list[list[Any]]:
         ends = np.cumsum([0, *(s.k for s in self.criterion.scales)])
-        return [list(flat[a:b]) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+        return [list(flat[a:b]) for a, b in itertools.pairwise(ends)]
 
     def sd_errors(self) -> tuple[list[list[float]], float]:
         if not self.criterion.scales:
@@ -296,7 +297,8 @@ class GeneralizedCertainty(Certainty):
         ends[~np.isfinite(ends).all(axis=1) | (np.abs(r) > 1.0 - 1e-10)] = np.nan
         pairs = np.cumsum([0, *(len(correlation_pairs(s.k)) for s in self.criterion.scales)])
         return [
-            [(float(a), float(b)) for a, b in ends[first:last]] for first, last in zip(pairs[:-1], pairs[1:], strict=True)
+            [(float(a), float(b)) for a, b in ends[first:last]]
+            for first, last in itertools.pairwise(pairs)
         ]
 
     def constants(self, level: float) -> dict[str, tuple[float, float, float, float]]:
@@ -320,39 +322,52 @@ class GeneralizedCertainty(Certainty):
 
     # --- draws ---------------------------------------------------------------------------------------------------
     def draw(self, n: int, rng: np.random.Generator) -> Mapping[str, Any]:
-        """ψ from its normal approximation, then group effects around their modes at these ψ (to first order)."""
-        curvature, criterion = self.curvature, self.criterion
+        """ψ from its normal approximation, then group effects around their modes at these ψ, to first order.
+
+        Their variance is that of `spread`.
+        """
+        curvature = self.curvature
         root = _root(curvature.covariance)
         steps = np.clip(rng.standard_normal((n, root.shape[1])) @ root.T, -LARGEST_STEP, LARGEST_STEP)
-        scales, q = criterion.scales, criterion.latent.q
-        drift = curvature.differences(lambda s: s.mode.u) if q and curvature.n_psi else np.zeros((len(steps.T), q))  # type: ignore[union-attr]
-        state = curvature.restore()
-        assert state.mode is not None
+        terms = range(len(self.criterion.scales))
+        sizes = [self._effects(self.state, t).shape for t in terms] or list(self.ignored)
+        covariances = [np.zeros((n, k, k)) for _, k in sizes]
+        effects = [np.zeros((n, levels, k)) for levels, k in sizes]
         beta = np.empty((n, self.rows.to_beta.shape[0]))
-        covariances = [np.empty((n, s.k, s.k)) for s in scales]
-        effects = [np.empty((n, self.rows.factors[self._places[t][0]].n_levels, s.k)) for t, s in enumerate(scales)]
-        if not scales:
-            covariances = [np.zeros((n, k, k)) for _, k in self.ignored]
-            effects = [np.zeros((n, levels, k)) for levels, k in self.ignored]
         constants = {name: np.empty(n) for name in self.constants(0.5)}
+        drift = [np.zeros((len(steps.T), *size)) for size in sizes]
+        if curvature.n_psi:
+            drift = [curvature.differences(lambda near, t=t: self._effects(near, t)) for t in terms]  # type: ignore[misc]
+        state = curvature.restore()
         for i, step in enumerate(steps):
             phi = self._moved(step)
-            beta[i] = self.rows.to_beta @ phi[criterion.n_theta :]
-            for name, predictor, place in self.rows.constants:
-                link = criterion.distribution.links[predictor]
-                at = criterion.distribution.family.natural(name, float(phi[criterion.n_theta + place]), link)
-                for key, value in at.items():
-                    constants[key][i] = value
-            if not q:
+            beta[i] = self.rows.to_beta @ phi[self.criterion.n_theta :]
+            self._draw_constants(constants, i, phi)
+            if not terms:
                 continue
-            u = state.mode.u + step @ drift + criterion.latent.backward(rng.standard_normal((q, 1)))[:, 0]
-            parts = criterion.latent.elimination.by_factor(u)
-            for t, scale in enumerate(scales):
+            noise = self.criterion.by_factor(
+                self.criterion.latent.backward(_column(rng, self.criterion.latent.q))[:, 0]
+            )
+            for t in terms:
                 f, a, b = self._places[t]
-                lam = self.rows.to_effects[t] @ scale.factor(phi[criterion.slices[t]])
+                lam = self.rows.to_effects[t] @ self.criterion.scales[t].factor(phi[self.criterion.slices[t]])
                 covariances[t][i] = lam @ lam.T
-                effects[t][i] = parts[f][:, a:b] @ lam.T
+                moved = np.tensordot(step, drift[t], axes=1)
+                effects[t][i] = self._effects(state, t) + moved + noise[f][:, a:b] @ self._lam(state, t).T
         return {"beta": beta, "covariances": covariances, "effects": effects, "constants": constants}
+
+    def _effects(self, state: LaplaceState, term: int) -> np.ndarray:
+        """Modes of a term's effects at a state, (levels, k)."""
+        assert state.mode is not None
+        f, a, b = self._places[term]
+        return np.asarray(self.criterion.by_factor(state.mode.u)[f][:, a:b] @ self._lam(state, term).T)
+
+    def _draw_constants(self, constants: dict[str, np.ndarray], draw: int, phi: np.ndarray) -> None:
+        distribution = self.criterion.distribution
+        for name, predictor, place in self.rows.constants:
+            value = float(phi[self.criterion.n_theta + place])
+            for key, natural in distribution.family.natural(name, value, distribution.links[predictor]).items():
+                constants[key][draw] = natural
 
     def _moved(self, step: np.ndarray) -> np.ndarray:
         from ..numerics.newton import _move
@@ -362,3 +377,7 @@ class GeneralizedCertainty(Certainty):
 
 def _inverse(matrix: np.ndarray) -> np.ndarray:
     return np.linalg.pinv(matrix, hermitian=True) if len(matrix) else matrix
+
+
+def _column(rng: np.random.Generator, size: int) -> np.ndarray:
+    return rng.standard_normal((size, 1))

@@ -100,12 +100,19 @@ def _degenerate(group: GroupColumns, covariance: np.ndarray) -> tuple[list[str],
 
 
 def notes(fit: Fit) -> tuple[Note, ...]:
-    """Remarks of the design, and a group that hardly matters."""
+    """Remarks of the design, a group that hardly matters, and an approximation that is too coarse."""
     found = list(advice(fit.model))
     for group, value in known_icc(fit).items():
         if 0.0 < value < LOW_ICC and group not in fit.boundary:
             message = f'"{printable(group, 40)}" holds {100.0 * value:.2g}% of the variance (ICC {value:.3f})'
             found.append(Note("N_LOW_ICC", message, "The level may be unnecessary; keep it if the design has it."))
+    coarse = fit._approximation()
+    if coarse is not None:
+        message = (
+            f"Laplace's approximation is {coarse.verdict}: log-likelihood off by about {coarse.error:+.2g}, estimates by "
+            f"up to {coarse.largest_shift:.2g} standard errors"
+        )
+        found.append(Note("N_APPROXIMATION", message, f"{coarse.better} is better; fit.adequacy() has the details."))
     return tuple(found)
 
 

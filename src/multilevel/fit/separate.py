@@ -86,7 +86,9 @@ class _Common:
     redundant: tuple[int, ...]
 
 
-def separate_likelihood(model: Model, levels: Coefficients, own: dict[int, int]) -> tuple[SeparateLikelihood, Any, bool]:
+def separate_likelihood(
+    model: Model, levels: Coefficients, own: dict[int, int]
+) -> tuple[SeparateLikelihood, Any, bool]:
     """The fit, its common columns, and whether it converged.
 
     Parameters
@@ -153,7 +155,9 @@ def _net(design: Design, levels: Coefficients, mine: np.ndarray, candidates: Seq
     """Which columns of a predictor have variation that its group coefficients leave."""
     places = np.flatnonzero(mine)
     columns = tuple(levels.columns[i] for i in places)
-    part = Coefficients(columns, tuple(levels.names[i] for i in places), levels.codes, levels.n_levels, ((0, len(places)),))
+    part = Coefficients(
+        columns, tuple(levels.names[i] for i in places), levels.codes, levels.n_levels, ((0, len(places)),)
+    )
     ones = np.ones(design.n)
     return absorb(design.fixed_columns, list(candidates), np.zeros(design.n), ones, LevelProjector(part, ones))
 
@@ -196,7 +200,9 @@ def separate_estimates(
     dispersion: dict[str, float] = {}
     for name, value in constants.items():
         dispersion.update(distribution.family.natural(name, value, distribution.links[parameter(distribution, name)]))
-    spare = len(found.c) - int(np.linalg.matrix_rank(found.information, tol=COLLINEAR * np.abs(found.information).max(initial=1.0)))
+    spare = len(found.c) - int(
+        np.linalg.matrix_rank(found.information, tol=COLLINEAR * np.abs(found.information).max(initial=1.0))
+    )
     return Estimates(
         criterion="deviance without pooling",
         beta=linear.beta,

@@ -105,7 +105,7 @@ def _estimates_record(e: Estimates, arrays: _Arrays) -> dict[str, Any]:
         "beta": arrays.add(e.beta),
         "covariances": [arrays.add(c) for c in e.covariances],
         "effects": [arrays.add(b) for b in e.effects],
-        "dispersion": {name: float(value) for name, value in e.dispersion.items() if np.isfinite(value)},
+        "dispersion": {name: _scalar(value) for name, value in e.dispersion.items()},
         "boundary": list(e.boundary),
         "warnings": [_warning_record(w) for w in e.warnings],
         "notes": {name: value for name, note in e.notes.items() if (value := _jsonable(note)) is not None},
@@ -303,7 +303,10 @@ def _estimates(record: dict[str, Any], arrays: dict[str, np.ndarray], model: Mod
         agree(covariance.shape == (k, k) and b.shape == (len(g.levels), k), "group effects")
     notes = dict(record["notes"])
     _check_optimum(notes, model)
-    dispersion = {str(name): float(value) for name, value in record.get("dispersion", {}).items()}
+    dispersion = {
+        str(name): float("inf") if value is None else float(value)
+        for name, value in record.get("dispersion", {}).items()
+    }
     return Estimates(
         criterion=str(record["criterion"]),
         beta=beta,

@@ -90,6 +90,7 @@ def _head(fit: Fit) -> Lines:
     method = METHODS.get(fit.estimator.name, fit.estimator.name)
     if not model.is_linear:
         method = POOLED.get(fit.estimator.name, method) if model.design.groups else "maximum likelihood"
+    method = str(fit.estimates.notes.get("approximation", method))  # where its settings say more than its name
     first, *where = equation(model)
     lines = [f"  {first}", *(f"    {line}" for line in where), f"Formula: {formula_text(model)}"]
     lines += [f" Family: {family_text(model)}", f"   Data: {data_line(model)}"]

@@ -137,7 +137,9 @@ def _ratio(fit: Fit, piece: Fixed, kept: list[int]) -> TermTest:
     large = _refit(fit, piece.containing, piece.rest) if piece.containing else fit
     small = _refit(fit, (*piece.columns, *piece.containing), piece.formula)
     test = lrt(small, large)
-    return TermTest("fixed", "", piece.name, test.statistic, float(test.df), math.nan, test.p_value, test.method, "", test)
+    return TermTest(
+        "fixed", "", piece.name, test.statistic, float(test.df), math.nan, test.p_value, test.method, "", test
+    )
 
 
 def _refit(fit: Fit, gone: tuple[int, ...], formula: Formula) -> Fit:

@@ -287,7 +287,9 @@ def _criterion(small: Fit, large: Fit, more: Difference) -> tuple[bool, tuple[st
 
 def _method(method: str, large: Fit, more: Difference, reml: bool) -> str:
     alone = len(large.model.design.groups) == 1 and more.variances == 1 and more.covariances == 0
-    fits = large.model.is_linear and alone and large.model.design.known_se is None and exact.serves(large.model.products)
+    fits = (
+        large.model.is_linear and alone and large.model.design.known_se is None and exact.serves(large.model.products)
+    )
     if method == "auto":
         if more.structured or more.variances > 1:
             return "bootstrap"

@@ -95,7 +95,11 @@ def same_family(models: Sequence[Model]) -> None:
 
 
 def _family(model: Model) -> str:
-    return f"{model.family} ({model.link})" if model.is_linear else f"{model.family} ({', '.join(model.distribution.links)})"
+    return (
+        f"{model.family} ({model.link})"
+        if model.is_linear
+        else f"{model.family} ({', '.join(model.distribution.links)})"
+    )
 
 
 def _same_measure(a: Model, b: Model) -> None:

@@ -159,7 +159,11 @@ def term_tests(
     require_likelihood(fit, "tests of terms")
     formula = fit.model.formula
     free = removable(formula.fixed) if fit.model.is_linear else formula.fixed.terms
-    known = [*(str(t) for t in free), *(f"{p.name} ~ {t}" for p in formula.further for t in p.fixed.terms), *fit.model.groups]
+    known = [
+        *(str(t) for t in free),
+        *(f"{p.name} ~ {t}" for p in formula.further for t in p.fixed.terms),
+        *fit.model.groups,
+    ]
     if term is not None and term not in known:
         hint = nearest(str(term), known) or f"Terms that can be dropped: {', '.join(map(printable, known)) or 'none'}."
         raise SettingError(f'"{printable(term)}" is no term that can be dropped', hint=hint)

@@ -50,5 +50,3 @@ def variant(
     if formula is not None:
         out.__dict__["formula"] = formula
     return out
-
-

@@ -90,9 +90,7 @@ def diagonal_blocks(latent: Any, inverse: Any, f: int) -> np.ndarray:
 def pooling_factor(fit: Fit) -> dict[tuple[str, str], float]:
     """Gelman and Pardoe's pooling factor of each coefficient, by (group, term); NaN for a single level."""
     out = {}
-    for group, effects, own in zip(
-        fit.model.design.groups, fit.estimates.effects, fit.effect_covariances, strict=True
-    ):
+    for group, effects, own in zip(fit.model.design.groups, fit.estimates.effects, fit.effect_covariances, strict=True):
         for j, name in enumerate(group.names):
             known = np.isfinite(effects[:, j]) & np.isfinite(own[:, j, j])
             between = float(np.var(effects[known, j], ddof=1)) if known.sum() > 1 else float("nan")

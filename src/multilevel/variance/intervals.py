@@ -62,9 +62,7 @@ def sum_interval(parts: list[tuple[float, Ends]]) -> tuple[float, Ends]:
     return total, (max(low, 0.0), high)
 
 
-def delta_interval(
-    fit: Fit, f: Callable[[Covariances, float], np.ndarray], level: float, scale: str
-) -> np.ndarray:
+def delta_interval(fit: Fit, f: Callable[[Covariances, float], np.ndarray], level: float, scale: str) -> np.ndarray:
     """(m, 2) intervals of f(covariances, σ²) ≥ 0 on the log (``"log"``) or logit scale; NaN where there is none.
 
     Parameters

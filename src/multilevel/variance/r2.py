@@ -57,7 +57,11 @@ def r2(fit: Fit, scale: str = "link") -> dict[str, float]:
     """
     if check_scale(fit, scale) == "response":
         raise SettingError("R² is a partition of the linear predictor's variance", hint='Use scale="link" or "delta".')
-    fixed, groups, residual = _fixed_variance(fit, fit.estimates.beta), group_variances(fit), residual_variance(fit, scale)
+    fixed, groups, residual = (
+        _fixed_variance(fit, fit.estimates.beta),
+        group_variances(fit),
+        residual_variance(fit, scale),
+    )
     within = sum(groups[label] for label in observation_level(fit))
     return _both(fixed, sum(groups.values()) - within, residual + within)
 

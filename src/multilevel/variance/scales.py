@@ -154,7 +154,10 @@ def response_variances(fit: Fit, together: Mapping[str, Sequence[str]] | None = 
     total = sum(added.values()) if added else np.zeros(len(rows))
     weights = _per_trial(some)
     mean, square, residual = _moments(fit, some, eta, np.asarray(total))
-    out = {"": float(np.average(square - mean**2, weights=weights)), RESIDUAL: float(np.average(residual, weights=weights))}
+    out = {
+        "": float(np.average(square - mean**2, weights=weights)),
+        RESIDUAL: float(np.average(residual, weights=weights)),
+    }
     for label in added:
         own = np.sum([added[g] for g in (together[label] if together else (label,)) if g in added], axis=0)
         out[label] = float(np.average(_between(fit, some, eta, own, total - own) - mean**2, weights=weights))

@@ -54,7 +54,9 @@ def icc_table(fit: Fit, level: float | None = None) -> dict[str, Any]:
     for label in containing:
         for kind, members in (("share", [label]), ("correlation", containing[label])):
             value = sum(parts[m][0] for m in members if m in parts) / total if total > 0.0 else np.nan
-            for name, cell in zip(out, (label, kind, value, *_share(parts, [m for m in members if m in parts])), strict=True):
+            for name, cell in zip(
+                out, (label, kind, value, *_share(parts, [m for m in members if m in parts])), strict=True
+            ):
                 out[name].append(cell)
     return {name: cells if name in ("group", "kind") else np.array(cells) for name, cells in out.items()}
 
