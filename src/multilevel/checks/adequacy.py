@@ -1,11 +1,11 @@
 """How good the approximation of the likelihood is: ``fit.adequacy()``.
 
     error      approximate log-likelihood less a better one, at the estimates
-    shift      how far the estimates would move: one Newton step towards the optimum of the better one (`core/adequacy.py`)
+    shift      how far the estimates would move: one Newton step towards the better optimum (`core/adequacy.py`)
 
-Laplace's approximation is judged by the second-order correction (`core/second_order.py`), quadrature by more nodes. The verdict
-is about inference: ``"negligible"`` when no parameter moves by a tenth of its standard error, ``"noticeable"`` below half
-of one, ``"coarse"`` otherwise. For normal responses Laplace's approximation is exact.
+Laplace's approximation is judged by the second-order correction (`core/second_order.py`), quadrature by more nodes. The
+verdict is about inference: ``"negligible"`` when no parameter moves by a tenth of its standard error, ``"noticeable"``
+below half of one, ``"coarse"`` otherwise. For normal responses Laplace's approximation is exact.
 """
 
 from __future__ import annotations
@@ -86,8 +86,7 @@ class Adequacy:
 
     def _shifts(self) -> Iterator[str]:
         c = self.columns
-        order = np.argsort(-np.nan_to_num(np.abs(c["shift_se"])))[:3]
-        for i in order:
+        for i in np.argsort(-np.nan_to_num(np.abs(c["shift_se"])))[:3]:
             name = " ".join(printable(part, 30) for part in (c["parameter"][i], c["group"][i], c["term"][i]) if part)
             yield f"{name}: {c['estimate'][i]:.4g} would move by {c['shift'][i]:+.2g} ({c['shift_se'][i]:+.2g} se)"
 

@@ -74,7 +74,7 @@ class HeldOut:
             return self.cavity.rows_out()
 
     def rows_predicted(self) -> tuple[np.ndarray, np.ndarray]:
-        """Log density and expected response of every row given all others, variances moved and large steps taken whole."""
+        """Log density and expected response of every row given all others, at variances moved without it."""
         found = self.rows_out()
         density, mean = self.variances_moved(found.log_density), found.mean.copy()
         own = self.cavity.at.value

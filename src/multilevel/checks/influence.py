@@ -12,8 +12,8 @@ integrate β: there elpd_j is larger by ½ log(|Cov β̂₍ⱼ₎|/|Cov β̂|).
 In generalized models β and ψ take one Newton step together, of the approximate likelihood without the group
 (`core/levels_out.py`, `core/sets_out.py`); rows take that of their cavities (`core/cavity.py`).
 
-References: Pregibon (1981), Annals of Statistics 9; Cook (1977), Technometrics 19; Christensen, Pearson & Johnson (1992), Technometrics 34;
-Nieuwenhuis, te Grotenhuis & Pelzer (2012), The R Journal 4.
+References: Pregibon (1981), Annals of Statistics 9; Cook (1977), Technometrics 19; Christensen, Pearson & Johnson
+(1992), Technometrics 34; Nieuwenhuis, te Grotenhuis & Pelzer (2012), The R Journal 4.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
     ψ₍₋ⱼ₎ − ψ̂ = (H − H_j)⁻¹ ∇d_j        β, variances and dispersions together
 
-Reference: Pregibon (1981), Annals of Statistics 9, 705-724; Xiang, Tse & Lee (2002), Comput. Statist. & Data Analysis 40.
+Reference: Pregibon (1981), Annals of Statistics 9, 705-724; Xiang, Tse & Lee (2002), Comput. Statist. & Data Analysis
+40.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     e_i = (y_i − ŷ_i) / (1 − h_i),    Var e_i = σ² / (w_i (1 − h_i)),    h_i = leverage, of β̂ and b̂ together
 
 Exact for linear models with the variance components held; a single row hardly moves them. In generalized models the
-density of y_i is integrated over the cavity of its linear predictors (`core/cavity.py`), at variances moved by one Newton
-step; rows that matter much are left out by such a step of the whole criterion (`core/sets_out.py`).
+density of y_i is integrated over the cavity of its linear predictors (`core/cavity.py`), at variances moved by one
+Newton step; rows that matter much are left out by such a step of the whole criterion (`core/sets_out.py`).
 
 Reference: Vehtari, Mononen, Tolvanen, Sivula & Winther (2016), JMLR 17(103).
 """

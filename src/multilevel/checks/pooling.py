@@ -2,10 +2,10 @@
 
 Every level's coefficients by every estimator that applies, with standard errors and the weight of the level's own
 data; and what each estimator predicts for rows (leave-one-out) and for whole groups (leave-one-group-out) that it has
-not seen: in linear models in closed form at its variance components (`checks/deletion.py`), in generalized ones by cavities and
-one Newton step (`checks/held_out.py`). There the estimators are complete pooling, no pooling and the fit's approximate
-likelihood; a level whose rows are all alike has infinite estimates without pooling, which stay infinite in the table, and
-rows that such a level declares impossible give a score of −∞.
+not seen: in linear models in closed form at its variance components (`checks/deletion.py`), in generalized ones by
+cavities and one Newton step (`checks/held_out.py`). There the estimators are complete pooling, no pooling and the
+fit's approximate likelihood; a level whose rows are all alike has infinite estimates without pooling, which stay
+infinite in the table, and rows that such a level declares impossible give a score of −∞.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     Δ(φ) = better log-likelihood − approximate one,    ψ̂* − ψ̂ ≈ −H⁻¹ ∇(−2Δ) = Cov(ψ̂) ∇Δ
 
-one Newton step from the optimum ψ̂, H the Hessian of −2 log-likelihood there. For Laplace's approximation Δ is the second-order
-correction, for quadrature what more nodes give.
+one Newton step from the optimum ψ̂, H the Hessian of −2 log-likelihood there. For Laplace's approximation Δ is the
+second-order correction, for quadrature what more nodes give.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def _better(criterion: Laplace) -> Quadrature | None:
     rows = criterion.rows
     if chain_of(rows) is None:
         return None
-    candidates = NODES
+    candidates: tuple[int, ...] = NODES
     if isinstance(criterion, Quadrature):
         candidates = (int(np.ceil(REFINED * criterion.nodes)) + 1,)
     nodes = next((r for r in candidates if points(rows, r) <= MOST_POINTS), None)

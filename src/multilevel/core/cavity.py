@@ -1,14 +1,15 @@
 """Single rows of a generalized model left out, from its fit alone: Laplace's cavities.
 
-All coefficients c and effects u have the joint precision M = [H Λ'Z'WX; X'WZΛ X'WX] at the optimum, so that a row's linear
-predictors are N(η̂_i, G_i), G_i = a_i'M⁻¹a_i. Taking out what the row itself contributed leaves the cavity
+All coefficients c and effects u have the joint precision M = [H Λ'Z'WX; X'WZΛ X'WX] at the optimum, so that a row's
+linear predictors are N(η̂_i, G_i), G_i = a_i'M⁻¹a_i. Taking out what the row itself contributed leaves the cavity
 
     η_i | y₍₋ᵢ₎ ~ N(η̂_i − K_i s_i, K_i),    K_i = (G_i⁻¹ − W_i)⁻¹,    s_i = ∂ℓ_i, W_i = −∂²ℓ_i
 
 and p(y_i | y₍₋ᵢ₎) is the exact density integrated over it, by quadrature around η̂_i. Variances of the groups are held;
 the uncertainty of all coefficients, dispersions among them, is in G_i. For normal responses this is exact.
 
-References: Vehtari, Mononen, Tolvanen, Sivula & Winther (2016), JMLR 17(103), section 3.3; Rasmussen & Williams (2006), ch. 3.
+References: Vehtari, Mononen, Tolvanen, Sivula & Winther (2016), JMLR 17(103), section 3.3; Rasmussen & Williams
+(2006), ch. 3.
 """
 
 from __future__ import annotations
@@ -135,8 +136,8 @@ class Cavity:
 def informed(information: np.ndarray) -> np.ndarray:
     """Directions (p, r) of coefficients that the rows tell something about.
 
-    Coefficients belong to columns of size one, so that information below `FLAT` allows changes of a linear predictor by a
-    hundred: a parameter at its limit (the size of counts without overdispersion), which is taken as known.
+    Coefficients belong to columns of size one, so that information below `FLAT` allows changes of a linear predictor
+    by a hundred: a parameter at its limit (the size of counts without overdispersion), which is taken as known.
     """
     if not len(information):
         return information
@@ -157,7 +158,8 @@ class Taken:
     def __init__(
         self, distribution: Distribution, obs: Observations, eta: np.ndarray, at: Derivatives, covariance: np.ndarray
     ) -> None:
-        assert at.first is not None and at.second is not None
+        assert at.first is not None
+        assert at.second is not None
         self.distribution, self.obs, self.eta = distribution, obs, eta
         self.root = principal(covariance)
         axes = np.eye(self.root.shape[1])

@@ -2,9 +2,9 @@
 
     d(φ) = −2 Σ_g ℓ_g(φ),    φ₍₋g₎ ≈ φ̂ − 2 (H − H_g)⁻¹ ∇ℓ_g        one Newton step of the criterion without the group
 
-At φ₍₋g₎ the group's integral ℓ_g is computed anew, by quadrature, and the uncertainty of the coefficients c is integrated out
-given the variances, on the quadratic expansions of both likelihoods (a = ∂ℓ_g/∂c, S and S₋ the information of c with
-and without the group):
+At φ₍₋g₎ the group's integral ℓ_g is computed anew, by quadrature, and the uncertainty of the coefficients c is
+integrated out given the variances, on the quadratic expansions of both likelihoods (a = ∂ℓ_g/∂c, S and S₋ the
+information of c with and without the group):
 
     log p(y_g | y₍₋g₎) ≈ ℓ_g + ½ a'S⁻¹a − ½ log |S|/|S₋|
 
@@ -108,7 +108,7 @@ class LevelsOut:
     def _own(self) -> np.ndarray:
         """S_g at the estimates, (J, p, p)."""
         panels, fixed = self._panels(self._lam(self.phi)), self.rows.fixed(self.phi[self.n_theta :])
-        u, at = panels.modes(fixed, self._modes)
+        _, at = panels.modes(fixed, self._modes)
         return self._coefficient_information(panels, at)
 
     def _coefficient_information(self, panels: Panels, at: Derivatives) -> np.ndarray:
@@ -205,7 +205,8 @@ class LevelsOut:
         assert at.first is not None
         by_row = at.first.copy()
         if panels.k:
-            assert at.second is not None and at.third is not None
+            assert at.second is not None
+            assert at.third is not None
             information = panels.information(at.second)
             placed = np.zeros((*at.first.shape, panels.k))
             placed[:, panels.owner, np.arange(panels.k)] = panels.z

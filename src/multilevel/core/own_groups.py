@@ -2,9 +2,9 @@
 
     γ̂_g = argmax Σ_{i∈g} ℓ_i(fixed_i + z_i'γ)
 
-A group whose rows are all alike (no case among its trials, no count above zero), or that a column separates, has no finite
-maximum: its likelihood rises without end in some direction, along which its information vanishes. Such coefficients are
-reported as ±∞.
+A group whose rows are all alike (no case among its trials, no count above zero), or that a column separates, has no
+finite maximum: its likelihood rises without end in some direction, along which its information vanishes. Such
+coefficients are reported as ±∞.
 
 Reference: Albert & Anderson (1984), Biometrika 71.
 """
@@ -105,7 +105,8 @@ def own_groups(panels: Panels, fixed: np.ndarray, start: np.ndarray | None = Non
     if start is not None and not np.isfinite(height).all():
         return own_groups(panels, fixed)
     for _ in range(MOST_STEPS if panels.k else 0):
-        assert at.first is not None and at.second is not None
+        assert at.first is not None
+        assert at.second is not None
         pull = panels.scores(at.first)
         step = _step(panels, at.second, pull, reach)
         far = np.zeros(panels.groups)

@@ -93,7 +93,8 @@ class Panels:
         if start is not None and not np.isfinite(height).all():
             return self.modes(fixed)
         for _ in range(MOST_STEPS if self.k else 0):
-            assert at.first is not None and at.second is not None
+            assert at.first is not None
+            assert at.second is not None
             pull = self.scores(at.first) - (u if self.prior else 0.0)
             step = self._step(at.second, pull)
             decrement = (step * pull).sum(axis=1)

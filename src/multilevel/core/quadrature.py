@@ -2,8 +2,8 @@
 
     d(θ, c) = −2 Σ_ℓ log I_ℓ,     I_ℓ the integral over all effects of one level of the outermost factor
 
-as a criterion in the place of `Laplace`, which it is with one node; the integrals are in `quadrature_levels.py`. The error
-falls geometrically with the number of nodes, so that 25 give ten digits of ordinary models.
+as a criterion in the place of `Laplace`, which it is with one node; the integrals are in `quadrature_levels.py`. The
+error falls geometrically with the number of nodes, so that 25 give ten digits of ordinary models.
 """
 
 from __future__ import annotations

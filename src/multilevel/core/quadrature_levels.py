@@ -3,9 +3,9 @@
     I_ℓ = ∫ exp(Σ_{i∈ℓ} ℓ_i(base_i + z_i'Λu)) N(u; 0, I) du      one for each level ℓ of the factor
         ≈ |L|⁻¹ Σ_r w_r exp(½ x_r'x_r − ½ u_r'u_r − ½ D_ℓ(u_r)),   u_r = û + L'⁻¹x_r,   LL' = S
 
-û is the mode and S the information there, nested effects eliminated (Schur complement); D_ℓ sums −2 log I over the levels
-of the next factor within ℓ at base + ZΛu_r, or −2ℓ_i over its rows where no factor is left. With one node this is
-Laplace's approximation. The nested modes follow each outer node.
+û is the mode and S the information there, nested effects eliminated (Schur complement); D_ℓ sums −2 log I over the
+levels of the next factor within ℓ at base + ZΛu_r, or −2ℓ_i over its rows where no factor is left. With one node this
+is Laplace's approximation. The nested modes follow each outer node.
 
 The gradient is that of the approximation itself: nodes move with û and L, and what that does is carried back to
 the parameters. Every factor answers for its sum Σ ω_ℓ (−2 log I_ℓ), ω the probability that the nodes above give it:
@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -196,7 +197,8 @@ class Level:
         """Slopes by S (`of_information`) and by û (`move`) carried on to rows and Λ."""
         latent, which, mode = self.latent, self.which, found.mode
         at = self._restored(mode, lam, ready)
-        assert at.first is not None and at.second is not None
+        assert at.first is not None
+        assert at.second is not None
         w = at.second[:, which][:, :, which]
         t, sums = self._through_information(found, lam, of_information, at, w)
         for f, part in sums.items():
@@ -249,7 +251,8 @@ class Level:
         """Derivatives to order 3 at the mode, with its factorisation in the workspace."""
         if not ready:
             second, first = mode.at.second, mode.at.first
-            assert second is not None and first is not None
+            assert second is not None
+            assert first is not None
             w = np.ascontiguousarray(second[:, self.which][:, :, self.which])
             self.latent.factorise([lam[f] for f in self.order], w, first[:, self.which])
         return self.terms.derivatives(self.rows.observations, mode.eta, 3)
@@ -288,7 +291,7 @@ def _parents(inner, outer) -> np.ndarray:  # type: ignore[no-untyped-def]
 def chain_of(rows: LatentRows) -> tuple[int, ...] | None:
     """Positions of the grouping factors, each nested in the one before it; None where they cross."""
     chain = sorted(range(len(rows.factors)), key=lambda f: rows.factors[f].n_levels)
-    for outer, inner in zip(chain[:-1], chain[1:], strict=True):
+    for outer, inner in pairwise(chain):
         a, b = rows.factors[outer], rows.factors[inner]
         if not np.array_equal(_parents(b, a)[b.codes], a.codes):
             return None

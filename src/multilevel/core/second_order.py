@@ -97,7 +97,9 @@ def _nested(
 def independent(criterion: Laplace, state: LaplaceState, chain: Sequence[int]) -> Coordinates:
     """Rows by the effects of each level given those above it, nested ones followed along, over their spread."""
     mode = state.mode
-    assert mode is not None and mode.at.first is not None and mode.at.second is not None
+    assert mode is not None
+    assert mode.at.first is not None
+    assert mode.at.second is not None
     rows, which = criterion.rows, list(criterion.rows.latent)
     lam: Mapping[int, np.ndarray] = dict(enumerate(state.lam))
     w = np.ascontiguousarray(mode.at.second[:, which][:, :, which])

@@ -2,11 +2,12 @@
 
     max over c and all γ_g of  Σ_i ℓ_i(x_i'c + z_i'γ_g[i])
 
-γ̂_g(c) of every group inside (`own_groups.py`), Newton's method on c outside, with the information S = X'WX − Σ B_g'A_g⁻¹B_g. Common
-coefficients that many small groups share are biased away from zero, as fixed effects are (Neyman & Scott 1948).
+γ̂_g(c) of every group inside (`own_groups.py`), Newton's method on c outside, with the information S = X'WX − Σ
+B_g'A_g⁻¹B_g. Common coefficients that many small groups share are biased away from zero, as fixed effects are (Neyman
+& Scott 1948).
 
-Around the maximum γ̂_g = e_g − h_g ĉ, h_g = A_g⁻¹B_g, with independent e_g ~ (·, A_g⁻¹) and ĉ ~ (·, S⁻¹). Fixed effects are
-β = M c + N γ̄ with γ̄ the mean of the finite γ̂_g, and group effects b_g = γ_g − D γ̄.
+Around the maximum γ̂_g = e_g − h_g ĉ, h_g = A_g⁻¹B_g, with independent e_g ~ (·, A_g⁻¹) and ĉ ~ (·, S⁻¹). Fixed
+effects are β = M c + N γ̄ with γ̄ the mean of the finite γ̂_g, and group effects b_g = γ_g − D γ̄.
 
 Reference: Gelman & Hill (2007), section 12.2; Neyman & Scott (1948), Econometrica 16.
 """

@@ -2,9 +2,9 @@
 
     log p(y_s | y₍₋s₎) = log p(y) − log p(y₍₋s₎)
 
-Both by Laplace's approximation, the second with weights of zero for the rows left out, so that the first's errors in all
-other groups cancel. φ₍₋s₎ is one Newton step from φ̂ on the criterion without the set; there both criteria are evaluated,
-and the uncertainty of the coefficients is integrated out as in `core/levels_out.py`.
+Both by Laplace's approximation, the second with weights of zero for the rows left out, so that the first's errors in
+all other groups cancel. φ₍₋s₎ is one Newton step from φ̂ on the criterion without the set; there both criteria are
+evaluated, and the uncertainty of the coefficients is integrated out as in `core/levels_out.py`.
 """
 
 from __future__ import annotations

@@ -6,13 +6,14 @@ The likelihood itself, to as many digits as there are nodes for; one node is Lap
 whose grouping factors are nested in each other (one factor is the simplest case), with slopes and several predictors.
 Crossed factors have no small integrals: use ``model.fit("laplace", order=2)``.
 
-``nodes="auto"`` climbs 1, 5, 9, 15, 25, 41, 65, 101, 151 until the maximum of the log-likelihood moves by less than 1e-4;
-`estimates.notes` holds the nodes used and the log-likelihood at every rung.
+``nodes="auto"`` climbs 1, 5, 9, 15, 25, 41, 65, 101, 151 until the maximum of the log-likelihood moves by less than
+1e-4; `estimates.notes` holds the nodes used and the log-likelihood at every rung.
 
 A factor with k coefficients has about R^k points, nested factors multiply: quadrature is for k ≤ 3.
 
-References: Pinheiro & Bates (1995), JCGS 4; Rabe-Hesketh, Skrondal & Pickles (2005), J. Econometrics 128; the gradient is that
-of the approximation, nodes included (`core/quadrature_levels.py`).
+The gradient is that of the approximation, nodes included (`core/quadrature_levels.py`).
+
+References: Pinheiro & Bates (1995), JCGS 4; Rabe-Hesketh, Skrondal & Pickles (2005), J. Econometrics 128.
 """
 
 from __future__ import annotations
@@ -98,7 +99,7 @@ class AGQ(Estimator):
         found = maximise_approximation(model, criterion, _method(nodes), self.maxiter, None, phi)
         ladder[nodes] = found.log_likelihood
         steps = {str(r): value for r, value in ladder.items()}
-        notes = {**found.notes, "approximation": _method(nodes), "nodes": nodes, "ladder": steps}
+        notes = {**found.notes, "nodes": nodes, "ladder": steps}
         warnings = (*found.warnings, *(_unsettled(ladder) if self.nodes == "auto" else ()))
         return replace(found, notes=notes, warnings=warnings)
 

@@ -2,15 +2,16 @@
 
     max over (β, θ, dispersion) of  ∫ p(y | β, b) p(b | θ) db,  the integral approximated at the mode of b
 
-All parameters jointly, by the exact gradient of the approximation, as lme4's ``glmer`` (nAGQ = 1) and glmmTMB. For normal
-responses the approximation is exact: ML.
+All parameters jointly, by the exact gradient of the approximation, as lme4's ``glmer`` (nAGQ = 1) and glmmTMB. For
+normal responses the approximation is exact: ML.
 
 Errors of the approximation grow as the information in each group shrinks (binary rows, few a group) and as the variance
-grows; `fit.adequacy()` estimates them. ``order=2`` adds the next term of the expansion (`core/second_order.py`), which takes
-away most of the error, crossed factors included; ``"agq"`` removes it where the grouping factors are nested in each other.
+grows; `fit.adequacy()` estimates them. ``order=2`` adds the next term of the expansion (`core/second_order.py`), which
+takes away most of the error, crossed factors included; ``"agq"`` removes it where the grouping factors are nested in
+each other.
 
-References: Tierney & Kadane (1986), JASA 81; Breslow & Clayton (1993), JASA 88; Raudenbush, Yang & Yosef (2000), JCGS 9;
-Bates et al. (2015).
+References: Tierney & Kadane (1986), JASA 81; Breslow & Clayton (1993), JASA 88; Raudenbush, Yang & Yosef (2000),
+JCGS 9; Bates et al. (2015).
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from .maximise import Start
 
 @dataclass(frozen=True)
 class Laplace(Estimator):
-    """Settings: at most `maxiter` Newton iterations; `start`, covariance parameters θ in lme4's order; `order` 1 or 2."""
+    """Settings: at most `maxiter` Newton iterations; `start`, θ in lme4's order; `order`, 1 or 2, of the expansion."""
 
     linear_only: ClassVar[bool] = False
     maxiter: int = 200

@@ -22,8 +22,8 @@ Levels whose rows cannot determine their coefficients get NaN effects, with the 
 warning. Nothing is said about new levels: no pooling does not shrink, and it does not generalise either.
 
 In families such as binomial and Poisson a level whose rows are all alike, or which a column separates, has no finite
-coefficients: they are −∞ or ∞, with undefined standard errors, and stay out of the means and covariances, which a warning
-says with their number. Common slopes of small levels are biased away from zero (Neyman & Scott 1948).
+coefficients: they are −∞ or ∞, with undefined standard errors, and stay out of the means and covariances, which a
+warning says with their number. Common slopes of small levels are biased away from zero (Neyman & Scott 1948).
 
 Errors: `IdentifiabilityError` for several grouping factors, for no residual degrees of freedom, and when no level can
 be fitted.
@@ -43,8 +43,8 @@ from ..core.absorb import absorb
 from ..core.projection import Coefficients, LevelProjector, coefficients_of, response, row_weights
 from ..core.separate import SeparateFit
 from ..errors import IdentifiabilityError, IdentifiabilityWarning, RankDeficiencyWarning, listed, printable
-from ..fit.estimates import Estimates
 from ..fit import separate as generalized
+from ..fit.estimates import Estimates
 from ..fit.least_squares import least_squares_estimates
 from ..formula.design import Column, Design
 from .base import Estimator, require_groups
@@ -93,7 +93,7 @@ def _generalized(model: Model, levels: Coefficients) -> Estimates:
         *absorbed_warning(design, common.absorbed),
     )
     notes = {"unfit": unfit, "infinite": list(infinite)}
-    return generalized.separate_estimates(model, levels, linear, common, converged, warnings, notes)
+    return generalized.separate_estimates(model, linear, common, converged, warnings, notes)
 
 
 def _infinite_warning(design: Design, infinite: Mapping[str, Sequence[float]]) -> tuple[IdentifiabilityWarning, ...]:
@@ -102,8 +102,8 @@ def _infinite_warning(design: Design, infinite: Mapping[str, Sequence[float]]) -
     total = len(design.groups[0].levels)
     return (
         IdentifiabilityWarning(
-            f'{len(infinite)} of {total} levels of "{printable(design.groups[0].label)}" have infinite estimates: their rows '
-            f"are all alike, or a column separates them ({listed(infinite)})",
+            f'{len(infinite)} of {total} levels of "{printable(design.groups[0].label)}" have infinite estimates: '
+            f"their rows are all alike, or a column separates them ({listed(infinite)})",
             code="W_INFINITE_GROUPS",
             hint="They are −∞ or ∞ and left out of averages; partial pooling (laplace) keeps them finite.",
             levels=list(infinite),

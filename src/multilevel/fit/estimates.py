@@ -99,6 +99,15 @@ class Certainty(ABC):
         """How the estimates move with the parameters, of generalized models; None where that is not known."""
         return None
 
+    @property
+    def hessian(self) -> np.ndarray | None:
+        """What a saved fit keeps so that standard errors are found again to the last digit; None where all is exact."""
+        return None
+
+    def with_hessian(self, hessian: np.ndarray) -> Certainty:
+        """The same with the Hessian that was kept."""
+        return self
+
     def effect_variance(self, rows: Combination) -> np.ndarray:
         """Var(z'(b − b̂)) given all parameters; x is not looked at, and new levels add z'Σz.
 

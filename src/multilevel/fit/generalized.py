@@ -1,7 +1,7 @@
 """How sure a fit of a generalized model is: the `Certainty` of Laplace's approximation and of quadrature.
 
-Coefficients and variances: observed information of the approximate likelihood, all parameters jointly. Group effects: the
-curvature at the conditional mode given the parameters, and for combinations of both the delta method on top:
+Coefficients and variances: observed information of the approximate likelihood, all parameters jointly. Group effects:
+the curvature at the conditional mode given the parameters, and for combinations of both the delta method on top:
 
     Var(x'β + z'b) ≈ z'Λ H⁻¹ Λ'z + J Cov(ψ̂) J',    J = ∂(x'β̂ + z'b̂)/∂ψ
 
@@ -50,6 +50,16 @@ class GeneralizedCertainty(Certainty):
     def curvature(self) -> Curvature:
         """Observed information of all parameters, made when first asked for."""
         return Curvature(self.criterion, self.state, self.zeros)
+
+    @property
+    def hessian(self) -> np.ndarray:
+        """The Hessian of the criterion, which differences find to some six digits."""
+        return self.curvature.hessian
+
+    def with_hessian(self, hessian: np.ndarray) -> GeneralizedCertainty:
+        if hessian.shape == (self.curvature.n_psi,) * 2:
+            self.curvature.__dict__["hessian"] = hessian
+        return self
 
     # --- fixed effects -------------------------------------------------------------------------------------------
     def beta_covariance(self) -> np.ndarray:
@@ -296,10 +306,7 @@ class GeneralizedCertainty(Certainty):
             ends = np.tanh(np.stack([z - half * error, z + half * error], axis=1))
         ends[~np.isfinite(ends).all(axis=1) | (np.abs(r) > 1.0 - 1e-10)] = np.nan
         pairs = np.cumsum([0, *(len(correlation_pairs(s.k)) for s in self.criterion.scales)])
-        return [
-            [(float(a), float(b)) for a, b in ends[first:last]]
-            for first, last in itertools.pairwise(pairs)
-        ]
+        return [[(float(a), float(b)) for a, b in ends[first:last]] for first, last in itertools.pairwise(pairs)]
 
     def constants(self, level: float) -> dict[str, tuple[float, float, float, float]]:
         from scipy.special import ndtri

@@ -23,12 +23,13 @@ if TYPE_CHECKING:
 class Recomputed(Certainty):
     """Stands for the certainty that `make` computes on first use."""
 
-    def __init__(self, make: Callable[[], Certainty]) -> None:
-        self._make = make
+    def __init__(self, make: Callable[[], Certainty], kept: np.ndarray | None = None) -> None:
+        self._make, self._kept = make, kept
 
     @cached_property
     def _certainty(self) -> Certainty:
-        return self._make()
+        made = self._make()
+        return made if self._kept is None else made.with_hessian(self._kept)
 
     def beta_covariance(self) -> np.ndarray:
         return self._certainty.beta_covariance()
@@ -58,6 +59,10 @@ class Recomputed(Certainty):
         return self._certainty.constants(level)
 
     @property
+    def hessian(self) -> np.ndarray | None:
+        return self._kept
+
+    @property
     def sensitivity(self) -> Sensitivity | None:
         return self._certainty.sensitivity
 
@@ -75,13 +80,15 @@ class Recomputed(Certainty):
         return self._certainty.profiles
 
 
-def recomputed(model: Model, estimator: Estimator, notes: Mapping[str, Any]) -> Recomputed:
-    """The certainty of stored estimates; `notes` hold the optimum of a likelihood fit."""
+def recomputed(
+    model: Model, estimator: Estimator, notes: Mapping[str, Any], hessian: np.ndarray | None = None
+) -> Recomputed:
+    """The certainty of stored estimates; `notes` hold the optimum of a likelihood fit, `hessian` its second derivatives."""
     if notes.get("phi") is not None:
-        return Recomputed(lambda: _at_approximation(model, estimator, notes))
+        return Recomputed(lambda: _at_approximation(model, estimator, notes), hessian)
     if "theta" in notes:
         return Recomputed(lambda: _at_optimum(model, notes))
-    return Recomputed(lambda: _again(model, estimator))
+    return Recomputed(lambda: _again(model, estimator), hessian)
 
 
 def _at_optimum(model: Model, notes: Mapping[str, Any]) -> Certainty:

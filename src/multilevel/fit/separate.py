@@ -1,4 +1,4 @@
-"""Estimates of separate generalized linear models: what `core/separate_likelihood.py` found, in the units of the data."""
+"""Estimates of separate generalized linear models, in the units of the data; found by `core/separate_likelihood.py`."""
 
 from __future__ import annotations
 
@@ -53,7 +53,8 @@ class SeparateCertainty(LeastSquaresCertainty):
             )
             for key in at:
                 slope = abs(up[key] - down[key]) / (2.0 * step)
-                out[key] = (at[key], slope * error, *sorted((low[key], high[key])))
+                ends = sorted((low[key], high[key]))
+                out[key] = (at[key], slope * error, ends[0], ends[1])
         return out
 
     def draw(self, n: int, rng: np.random.Generator) -> Mapping[str, Any]:
@@ -145,8 +146,13 @@ def _common(model: Model, levels: Coefficients, owner: np.ndarray, own: dict[int
     ones = np.ones((design.n, len(alone)))
     constants = {name: len(kept) + i for i, (name, _) in enumerate(alone)}
     return _Common(
-        np.concatenate([x, ones], axis=1), np.array([*(int(at[j]) for j in kept), *(d for _, d in alone)], np.int64), fixed,
-        np.append(centre, np.zeros(len(alone))), np.append(scale, np.ones(len(alone))), constants, tuple(absorbed),
+        np.concatenate([x, ones], axis=1),
+        np.array([*(int(at[j]) for j in kept), *(d for _, d in alone)], np.int64),
+        fixed,
+        np.append(centre, np.zeros(len(alone))),
+        np.append(scale, np.ones(len(alone))),
+        constants,
+        tuple(absorbed),
         tuple(redundant),
     )  # fmt: skip
 
@@ -190,9 +196,13 @@ def _in_units(
 
 
 def separate_estimates(
-    model: Model, levels: Coefficients, linear: SeparateLikelihood, common: Any, converged: bool, warnings: Sequence[Any],
+    model: Model,
+    linear: SeparateLikelihood,
+    common: Any,
+    converged: bool,
+    warnings: Sequence[Any],
     notes: Mapping[str, Any],
-) -> Estimates:  # fmt: skip
+) -> Estimates:
     """Estimates of separate fits."""
     distribution, found = model.distribution, linear.fit
     certainty = SeparateCertainty(linear, distribution, common.constants)

@@ -108,6 +108,7 @@ def _estimates_record(e: Estimates, arrays: _Arrays) -> dict[str, Any]:
         "dispersion": {name: _scalar(value) for name, value in e.dispersion.items()},
         "boundary": list(e.boundary),
         "warnings": [_warning_record(w) for w in e.warnings],
+        "hessian": arrays.add(e.certainty.hessian),
         "notes": {name: value for name, note in e.notes.items() if (value := _jsonable(note)) is not None},
     }
 
@@ -303,6 +304,8 @@ def _estimates(record: dict[str, Any], arrays: dict[str, np.ndarray], model: Mod
         agree(covariance.shape == (k, k) and b.shape == (len(g.levels), k), "group effects")
     notes = dict(record["notes"])
     _check_optimum(notes, model)
+    hessian = None if record.get("hessian") is None else arrays[record["hessian"]]
+    agree(hessian is None or (hessian.ndim == 2 and bool(np.isfinite(hessian).all())), "hessian")
     dispersion = {
         str(name): float("inf") if value is None else float(value)
         for name, value in record.get("dispersion", {}).items()
@@ -316,7 +319,7 @@ def _estimates(record: dict[str, Any], arrays: dict[str, np.ndarray], model: Mod
         log_likelihood=_number(record["log_likelihood"]),
         objective=_number(record["objective"]),
         n_parameters=int(record["n_parameters"]),
-        certainty=recomputed(model, estimator, notes),
+        certainty=recomputed(model, estimator, notes, hessian),
         converged=bool(record["converged"]),
         boundary=_texts(record["boundary"]),
         iterations=int(record["iterations"]),

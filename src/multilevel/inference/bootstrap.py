@@ -6,8 +6,9 @@
     bias  mean(θ̂*) − θ̂                                        std_error  sd(θ̂*)
 
 The percentile interval of a standard deviation near zero holds zero as often as refits do; the basic one is cut at
-the end of the range. With fewer than a thousand refits the ends of 95 % intervals are themselves uncertain by
-several hundredths of their distance. In generalized models y* ~ family(η*), and trials, exposures and weights stay as they are.
+the end of the range. With fewer than a thousand refits the ends of 95 % intervals are themselves uncertain by several
+hundredths of their distance. In generalized models y* ~ family(η*), and trials, exposures and weights stay as they
+are.
 
 Reference: Davison & Hinkley (1997), Bootstrap Methods and their Application, chapters 2 and 5.
 """
@@ -171,7 +172,8 @@ def bootstrap(fit: Fit, n: int = 500, *, seed: int = 0, parallel: int = 1, level
     Parameters
     ----------
     fit : Fit
-        By ``"reml"``, ``"ml"``, ``"laplace"`` or ``"agq"``, or of a model without groups; refits use the same criterion.
+        By ``"reml"``, ``"ml"``, ``"laplace"`` or ``"agq"``, or of a model without groups; refits use the same
+        criterion.
     n : int
         Number of simulated data sets.
     seed : int

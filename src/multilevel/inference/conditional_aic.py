@@ -9,11 +9,12 @@ estimated from the same rows (Greven & Kneib), without which cAIC prefers any va
 
 with d profiled over σ and boundary parameters held at their zeros. Marginal AIC (`fit.aic`) asks about new groups.
 
-In generalized models f is the family's density at the modes, ρ the trace of the working responses' (`variance/effective.py`),
-constants of the family count one each, and c is left out: variances are taken as known, so that small ones look better
-than they are (Donohue et al.).
+In generalized models f is the family's density at the modes, ρ the trace of the working responses'
+(`variance/effective.py`), constants of the family count one each, and c is left out: variances are taken as known, so
+that small ones look better than they are (Donohue et al.).
 
-References: Donohue, Overholser, Xu & Vaida (2011), Biometrika 98, 685-700; Vaida & Blanchard (2005), Biometrika 92, 351-370; Greven & Kneib (2010), Biometrika 97, 773-789.
+References: Donohue, Overholser, Xu & Vaida (2011), Biometrika 98, 685-700; Vaida & Blanchard (2005), Biometrika 92,
+351-370; Greven & Kneib (2010), Biometrika 97, 773-789.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class ConditionalAic:
 
 
 def conditional_aic(fit: Fit) -> ConditionalAic:
-    """Conditional AIC of a fit by ``"reml"``, ``"ml"``, ``"laplace"``, ``"agq"`` or ``"complete"``; NaN for a perfect fit.
+    """Conditional AIC of a fit by a likelihood, exact or approximate, or by ``"complete"``; NaN for a perfect fit.
 
     Examples
     --------

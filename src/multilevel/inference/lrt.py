@@ -9,8 +9,8 @@
 
 The restricted likelihood is used when both fits are REML fits with the same fixed part, maximum likelihood otherwise
 (fits by REML are then refitted, as restricted likelihoods of different fixed parts do not compare). A naive χ² for a
-variance is conservative: its p-value is up to twice too large. Generalized models, of one family and link, are compared by
-their approximate likelihoods, both by the same approximation.
+variance is conservative: its p-value is up to twice too large. Generalized models, of one family and link, are
+compared by their approximate likelihoods, both by the same approximation.
 
 References: Self & Liang (1987), JASA 82; Stram & Lee (1994), Biometrics 50; Crainiceanu & Ruppert (2004).
 """
@@ -242,7 +242,7 @@ def _same_approximation(small: Fit, large: Fit) -> None:
     if small.estimator != large.estimator:
         names = [f'"{printable(fit.estimator.name)}"' for fit in (small, large)]
         raise SettingError(
-            f"one fit is by {names[0]}, the other by {names[1]} or with other settings: their likelihoods are not the same",
+            f"one fit is by {names[0]}, the other by {names[1]} or with other settings: the likelihoods differ",
             code="E_NOT_COMPARABLE",
             hint="Fit both by the same estimator with the same settings.",
         )

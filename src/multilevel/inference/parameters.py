@@ -48,7 +48,7 @@ class Parameter:
 
     @property
     def constant(self) -> bool:
-        """Whether it is a constant of the family other than the σ of linear models; its place is that in `LatentRows`."""
+        """Whether it is a constant of a generalized model's family; its place is that in `LatentRows.constants`."""
         return self.group == RESIDUAL and bool(self.place)
 
     @property

@@ -7,8 +7,8 @@ d is −2 log-likelihood. By default that of maximum likelihood for every parame
 restricted likelihood has no fixed effects to hold (lme4 does the same). A limit where the range of the parameter ends
 is that end: 0 for a standard deviation, ±1 for a correlation. ζ straight in c means that a Wald interval would do.
 
-In generalized models d is the approximate one of the fit (Laplace, or quadrature), and constants of the family are profiled
-on the scale of their link.
+In generalized models d is the approximate one of the fit (Laplace, or quadrature), and constants of the family are
+profiled on the scale of their link.
 
 References: Venzon & Moolgavkar (1988), Appl. Statist. 37; Bates et al. (2015), section 5.1.
 """

@@ -7,12 +7,13 @@ For q > 1 the contrasts are rotated to be uncorrelated; with their degrees of fr
 ν_m > 2 gives 2E/(E − q). Terms contained in others (main effects of an interaction, the intercept beside slopes)
 stay: dropping them would not be a special case.
 
-In generalized models fixed terms have Wald's χ² = β̂'L'(L Cov(β̂) L')⁻¹Lβ̂ (q degrees of freedom), or with ``fixed="lrt"``
-likelihood ratios of refits, which do not depend on how far the likelihood is from quadratic. ``type="III"`` tests every term
-given all others as they are coded; ``"II"`` a contained term without those that contain it: the χ² of both less that of
-the containing ones.
+In generalized models fixed terms have Wald's χ² = β̂'L'(L Cov(β̂) L')⁻¹Lβ̂ (q degrees of freedom), or with
+``fixed="lrt"`` likelihood ratios of refits, which do not depend on how far the likelihood is from quadratic.
+``type="III"`` tests every term given all others as they are coded; ``"II"`` a contained term without those that
+contain it: the χ² of both less that of the containing ones.
 
-References: Fox & Weisberg (2019), *An R Companion to Applied Regression*, section 5.3; Fai & Cornelius (1996), J. Statist. Comput. Simul. 54; Kuznetsova et al. (2017), J. Statist. Softw. 82(13).
+References: Fox & Weisberg (2019), *An R Companion to Applied Regression*, section 5.3; Fai & Cornelius (1996), J.
+Statist. Comput. Simul. 54; Kuznetsova et al. (2017), J. Statist. Softw. 82(13).
 """
 
 from __future__ import annotations

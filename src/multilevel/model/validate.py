@@ -31,9 +31,10 @@ def model(m: Model) -> tuple[MultilevelWarning, ...]:
     if m.is_linear:
         _response_varies(design)
     _more_rows_than_columns(design)
-    dispersed = m.is_linear or bool(design.layout.parameters) or _single_trials(m)
+    single = _single_trials(m)
+    dispersed = m.is_linear or (bool(design.layout.parameters) and not single)
     for group in design.groups:
-        _levels(design, group, dispersed)
+        _levels(design, group, dispersed, single)
     _aliased(design)
     found = [w for group in design.groups for w in _slopes_within(group)]
     found += _intercept(m)
@@ -72,7 +73,7 @@ def _more_rows_than_columns(design: Design) -> None:
         )
 
 
-def _levels(design: Design, group: GroupColumns, dispersed: bool) -> None:
+def _levels(design: Design, group: GroupColumns, dispersed: bool, single: bool) -> None:
     """At least two levels, and more rows than group effects."""
     levels, k, n = len(group.levels), len(group.names), design.n
     name = printable(group.label)
@@ -82,7 +83,9 @@ def _levels(design: Design, group: GroupColumns, dispersed: bool) -> None:
             code="E_ONE_LEVEL",
             hint=f"Remove the term ({printable(group.names[0])} | {name}).",
         )
-    if design.known_se is None and levels * k >= n and (dispersed or k > 1):
+    # counts have a variance of their own, and show effects of single rows; yes and no do not
+    too_many = (dispersed and levels * k >= n) or (single and levels >= n)
+    if design.known_se is None and too_many:
         what = "as many levels as rows" if k == 1 else f"{levels * k} effects ({levels} levels × {k}) for {n} rows"
         raise IdentifiabilityError(
             f'the grouping column "{name}" gives {what} ({n}): its variance cannot be told from the residual',

@@ -3,7 +3,8 @@
     deff = 1 + (ñ − 1) · ICC,    ñ = Σ n_ℓ² / Σ n_ℓ,    effective n = n / deff
 
 ñ is Kish's size of an average row's group; with equal groups it is their size. ICC is the correlation of two rows of
-the same level (for nested groups it includes what they share further out), in generalized models on the response's scale.
+the same level (for nested groups it includes what they share further out), in generalized models on the response's
+scale.
 
 References: Kish (1965), Survey Sampling, section 5.4; Snijders & Bosker (2012), section 3.4.
 """

@@ -3,9 +3,9 @@
     effective parameters  ρ = tr ∂ŷ/∂y = p + Σ_g tr(λ_g' Σ_ℓ (Z'ZΛP)_ℓℓ)       between p and p + all effects
     pooling factor        1 − Var_ℓ(b̂_ℓ) / (Var_ℓ(b̂_ℓ) + mean Var(b_ℓ | y))        1 is complete pooling
 
-ρ is the penalty of the conditional AIC for known variance components (Vaida & Blanchard). In generalized models ŷ and y are the
-working ones of the last Newton step: ρ = p + Σ_g tr(I − (M⁻¹)_gg), M the joint information of coefficients and spherical
-effects at the mode; constants of the family are not counted.
+ρ is the penalty of the conditional AIC for known variance components (Vaida & Blanchard). In generalized models ŷ and
+y are the working ones of the last Newton step: ρ = p + Σ_g tr(I − (M⁻¹)_gg), M the joint information of coefficients
+and spherical effects at the mode; constants of the family are not counted.
 
 References: Hodges & Sargent (2001), Biometrika 88; Vaida & Blanchard (2005), ibid. 92; Gelman & Pardoe (2006),
 Technometrics 48.

@@ -2,10 +2,11 @@
 
     median ratio = exp(√(2 v) Φ⁻¹(¾)),    v = variance of the group's intercept
 
-the median, over pairs of groups, of the larger odds (logit link) or mean (log link) over the smaller one, for rows with the
-same predictors. 1 where groups do not differ.
+the median, over pairs of groups, of the larger odds (logit link) or mean (log link) over the smaller one, for rows
+with the same predictors. 1 where groups do not differ.
 
-References: Larsen & Merlo (2005), Am. J. Epidemiol. 161; Austin, Stryhn, Leckie & Merlo (2018), Statistics in Medicine 37.
+References: Larsen & Merlo (2005), Am. J. Epidemiol. 161; Austin, Stryhn, Leckie & Merlo (2018), Statistics in
+Medicine 37.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ LINKS = {"logit": "odds", "log": "mean"}
 
 
 def median_ratio(fit: Fit) -> dict[str, Any]:
-    """Columns ``group, kind, estimate, lower, upper``: one row for each grouping factor with an intercept of the location.
+    """Columns ``group, kind, estimate, lower, upper``: one row for each intercept of the location that varies.
 
     Parameters
     ----------

@@ -4,9 +4,9 @@
     conditional   (v_f + Σ_g v_g) / (v_f + Σ_g v_g + v_ε) what predictors and groups explain together
     by level      1 − v_g(model) / v_g(without predictors)  how much smaller a level's variance is with them
 
-v_f is the sample variance of Xβ̂ over the rows, v_g the mean of z'Σ_g z over them, v_ε the residual variance or, in generalized
-models, that of an observation on the link's scale at the population's mean (`scales.py`). Explained variance by level can be
-negative: a predictor that varies within groups can reveal variance between them.
+v_f is the sample variance of Xβ̂ over the rows, v_g the mean of z'Σ_g z over them, v_ε the residual variance or, in
+generalized models, that of an observation on the link's scale at the population's mean (`scales.py`). Explained
+variance by level can be negative: a predictor that varies within groups can reveal variance between them.
 
 References: Nakagawa & Schielzeth (2013), Methods Ecol. Evol. 4; Johnson (2014), ibid. 5; Nakagawa, Johnson & Schielzeth
 (2017), J. R. Soc. Interface 14; Raudenbush & Bryk (2002), chapter 4; Snijders & Bosker (2012), chapter 7.

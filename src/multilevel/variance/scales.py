@@ -140,7 +140,7 @@ def _location_of(fit: Fit, obs: Observations, eta: np.ndarray, mean: np.ndarray,
 
 # --- the response scale --------------------------------------------------------------------------------------------
 def response_variances(fit: Fit, together: Mapping[str, Sequence[str]] | None = None) -> dict[str, float]:
-    """Variance of E(y | effects) by grouping factor alone, of all of them (``""``), and E Var(y | effects) (``"Residual"``).
+    """Var E(y | effects) of each grouping factor, of all of them (``""``), and E Var(y | effects) (``"Residual"``).
 
     Averages over rows at their own predictors; for trials of single ones. `together` names the factors whose effects
     are known with each.

@@ -3,8 +3,8 @@
     v_g = mean over rows of z'Σ_g z,   share_g = v_g / (Σ_h v_h + v_ε)
 
 For intercepts alone v_g is the variance of g. Intervals combine the profile intervals of the standard deviations
-(`variance/intervals.py`); with varying slopes they come from the observed information. In generalized models variances are
-those of the link's scale, and that of an observation is held at its estimate (`variance/scales.py`).
+(`variance/intervals.py`); with varying slopes they come from the observed information. In generalized models
+variances are those of the link's scale, and that of an observation is held at its estimate (`variance/scales.py`).
 
 References: Goldstein, Browne & Rasbash (2002), Understanding Statistics 1; Johnson (2014), Methods Ecol. Evol. 5.
 """

@@ -1,7 +1,7 @@
 """Laplace's approximation too coarse for these groups: by how much, and the estimator that is better.
 
-Few rows a group that tell little each (yes/no answers) with a large variance between groups make it so. What it costs is
-estimated from the next term of its expansion (`checks/adequacy.py`).
+Few rows a group that tell little each (yes/no answers) with a large variance between groups make it so. What it costs
+is estimated from the next term of its expansion (`checks/adequacy.py`).
 """
 
 from __future__ import annotations
