@@ -31,7 +31,7 @@ def test_what_is_loaded_is_what_was_saved(case, tmp_path):
         before, after = (f.predict(new, target=target, kind=kind) for f in (fit, loaded))
         assert list(before) == list(after)
         for name in before:
-            if before[name].dtype == object:
+            if before[name].dtype != float:
                 assert before[name].tolist() == after[name].tolist()
             else:
                 assert after[name].to_numpy() == pytest.approx(before[name].to_numpy(), rel=1e-6, abs=1e-8, nan_ok=True)
@@ -58,7 +58,7 @@ def test_certainty_is_found_again(case, tmp_path):
         before, after = (f.confint() if table == "confint" else getattr(f, table) for f in (fit, loaded))
         for name in before:
             if before[name].dtype == float:
-                assert after[name].to_numpy() == pytest.approx(before[name].to_numpy(), rel=1e-7, abs=1e-9, nan_ok=True)
+                assert after[name].to_numpy() == pytest.approx(before[name].to_numpy(), rel=1e-5, abs=1e-6, nan_ok=True)
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ from ..data.frames import frame
 from ..errors import SettingError, listed, nearest, printable
 from .base import ALPHA, Finding, holm, p_text, quote
 from .case import Case
+from .working import case_of
 
 if TYPE_CHECKING:
     from ..fit.fit import Fit
@@ -103,7 +104,7 @@ def acf(
     >>> acf(fit, lags=2).lag.tolist()
     [1, 2]
     """
-    case = Case(fit, seed, data)
+    case = case_of(fit, seed, data)
     if not case.by_row:
         raise SettingError(f"no autocorrelations for this fit: {case.skipped[-1]}", hint="See fit.residuals().")
     if group is not None and group not in fit.model.groups:

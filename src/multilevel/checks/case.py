@@ -1,10 +1,10 @@
 """One fit under examination: what several checks need of it, computed once.
 
-    case.fit, case.adjusted        the fit, and products with P̃ at its variances
-    case.studentized               residuals over their own standard deviation
-    case.predictors                numeric columns that enter the fixed part as they are
-    case.unused                    columns of the data that the formula does not mention
-    case.effects                   group effects over the standard deviation that shrinkage leaves them
+case.fit, case.adjusted        the fit, and products with P̃ at its variances
+case.studentized               residuals over their own standard deviation
+case.predictors                numeric columns that enter the fixed part as they are
+case.unused                    columns of the data that the formula does not mention
+case.effects                   group effects over the standard deviation that shrinkage leaves them
 """
 
 from __future__ import annotations
@@ -46,6 +46,24 @@ class Effects:
     z: np.ndarray
     weight: np.ndarray
     sd: float
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What one response of a generalized model and its fit show; of several, each with one more axis for the draws.
+
+    Parameters
+    ----------
+    residuals : (n,) randomised quantile residuals
+    pearson : Σ (y − μ̂)²/Var
+    zeros : rows with y = 0 beyond the expected number
+    effects : standardised effects of every coefficient that is seen
+    """
+
+    residuals: np.ndarray
+    pearson: np.ndarray
+    zeros: np.ndarray
+    effects: tuple[np.ndarray, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +138,23 @@ class Case:
         self.skipped.append(reason)
         return False
 
+    # --- simulated and fitted again: only generalized models need it -----------------------------------------------
+    @cached_property
+    def look(self) -> Look | None:
+        """The observed response as replicates are looked at."""
+        return None
+
+    @cached_property
+    def null(self) -> Look | None:
+        """Replicated responses; None where P̃ has the null distributions, or where they are too dear."""
+        return None
+
     # --- residuals ---------------------------------------------------------------------------------------------
+    @cached_property
+    def reference(self) -> np.ndarray:
+        """x'β̂ of the location."""
+        return np.asarray(self.fit.predict(target="reference", interval=None)["estimate"], dtype=float)
+
     @cached_property
     def standardized(self) -> np.ndarray:
         """√w (y − Xβ̂ − Zb̂) / σ̂."""

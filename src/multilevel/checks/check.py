@@ -11,8 +11,11 @@ from .base import Checks, Finding
 from .case import Case
 from .influential import influence_findings
 from .normality import normality_findings
+from .overdispersion import overdispersion_findings
 from .predictive import predictive_findings
 from .residuals import residual_findings
+from .working import case_of
+from .zero_inflation import zero_inflation_findings
 
 if TYPE_CHECKING:
     from ..fit.fit import Fit
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
 
 FOLDER = "checks.advice"
 RESIDUALS: tuple[Callable[[Case], list[Finding]], ...] = (
+    overdispersion_findings,
+    zero_inflation_findings,
     residual_findings,
     normality_findings,
     autocorrelation_findings,
@@ -62,7 +67,7 @@ def check(fit: Fit, seed: int = 0, *, data: Any = None) -> Checks:
     >>> found.worst
     'ok'
     """
-    case = Case(fit, seed, data)
+    case = case_of(fit, seed, data)
     found = [*_noticed(fit), *(f for check in RESIDUALS for f in check(case)), *_after(case)]
     return Checks.of(found, fit.model.native, case.skipped)
 
@@ -89,7 +94,7 @@ def advise(subject: Model | Fit, seed: int = 0, *, data: Any = None) -> list[Fin
     ['N_FEW_GROUPS']
     """
     if "estimates" in vars(subject):
-        case = Case(subject, seed, data)  # type: ignore[arg-type]
+        case = case_of(subject, seed, data)  # type: ignore[arg-type]
         found = _after(case)
     else:
         found = [f for name in members(FOLDER) for f in member(FOLDER, name).before(subject)]
@@ -111,4 +116,3 @@ def _noticed(fit: Fit) -> list[Finding]:
         remedy = "Do not use its numbers: raise maxiter, rescale predictors, or simplify the group terms."
         found.append(Finding("W_CONVERGENCE", "problem", "not converged", "the search stopped short.", remedy))
     return found
-

@@ -137,6 +137,20 @@ class HeldOut:
         """ψ₍₋ⱼ₎ − ψ̂ of every level, (J, ψ)."""
         return self._engine(codes, levels).steps
 
+    def expected_cooks(self, codes: np.ndarray, levels: int) -> np.ndarray:
+        """What Cook's distances are on average when the model holds, (J,): the level's score has its information."""
+        place = self.curvature.coefficients
+        whole = 0.5 * self.curvature.hessian[np.ix_(place, place)]
+        to = self.rows.to_beta
+        kept = ~np.isnan(self.fit.estimates.beta)
+        inverse = np.linalg.pinv(self.fit.vcov[np.ix_(kept, kept)], hermitian=True)
+        out = np.full(levels, np.nan)
+        for level, own in enumerate(self._engine(codes, levels).own):
+            if np.isfinite(own).all():
+                moves = to[kept] @ np.linalg.pinv(whole - own, hermitian=True)
+                out[level] = float(np.einsum("pi,ij,qj,pq->", moves, own, moves, inverse)) / float(kept.sum())
+        return out
+
     def groups(self, codes: np.ndarray, levels: int) -> Deleted:
         """The same in the terms of `Deletion.groups`: errors on the scale of the mean, shifts of β."""
         found = self.groups_out(codes, levels)

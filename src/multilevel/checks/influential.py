@@ -18,10 +18,11 @@ from .adjusted import Adjusted
 from .base import ALPHA, Finding, quote
 from .case import Case
 
-ESTIMATORS = ("reml", "ml", "moments")
+ESTIMATORS = ("reml", "ml", "moments", "laplace", "agq")
 MOST_ROWS, MOST_EFFECTS, MOST_NUMBERS = 50_000, 1500, 100_000_000
 LEAST_RATIO, LEAST_LEVELS = 0.6, 12
 REPLICATES = 30
+SECONDS = 10.0  # that leaving out every group of a generalized model may take
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,9 @@ class Strongest:
 
 def influence_findings(case: Case) -> list[Finding]:
     """One finding for all grouping factors that are small enough."""
-    if not case.model.groups or case.fit.estimator.name not in ESTIMATORS or not case.solvable:
+    if not case.model.groups or case.fit.estimator.name not in ESTIMATORS:
+        return []
+    if np.isinf(case.fit.estimates.beta).any() or not (case.solvable if case.model.is_linear else _affordable(case)):
         return []
     if case.design.n > MOST_ROWS or sum(case.model.groups.values()) > MOST_EFFECTS:
         case.skipped.append("influence: so many groups would take long; call influence(fit, group)")
@@ -64,10 +67,26 @@ def influence_findings(case: Case) -> list[Finding]:
     return [Finding("N_INFLUENCE", "caution", "one group decides the result", f"{text}.", remedy, values)]
 
 
+def _affordable(case: Case) -> bool:
+    certainty = case.fit.estimates.certainty
+    criterion = getattr(certainty, "_certainty", certainty).criterion  # type: ignore[attr-defined]
+    several = len(case.model.groups) > 1
+    if several and 6.0 * sum(case.model.groups.values()) * (criterion.seconds + 1e-6 * case.design.n) > SECONDS:
+        case.skipped.append("influence: so many groups would take long; call influence(fit, group)")
+        return False
+    return True
+
+
 def _surprising(case: Case, label: str, level: int, cook: float) -> bool:
     """Whether a distance is too large for the level's mean over replicated data (a level far out always moves much)."""
     from scipy.special import chdtrc
 
+    if not case.model.is_linear:
+        from .held_out import HeldOut
+
+        codes, levels = next((g.codes, len(g.levels)) for g in case.design.groups if g.label == label)
+        expected = float(HeldOut(case.fit).expected_cooks(codes, levels)[level])
+        return bool(sum(case.model.groups.values()) * chdtrc(1.0, cook / max(expected, 1e-300)) < ALPHA)
     rows = np.flatnonzero(next(g.codes for g in case.design.groups if g.label == label) == level)
     if case.design.n * len(rows) > MOST_NUMBERS:
         return True

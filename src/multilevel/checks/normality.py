@@ -19,6 +19,7 @@ import numpy as np
 from ..errors import listed, printable
 from .base import ALPHA, Finding, holm, p_text, quote
 from .case import Case, Effects
+from .replicates import gumbel, upper_p
 
 LEAST_LEVELS = 8
 MOST_ROWS = 5000
@@ -127,7 +128,9 @@ def _residuals(case: Case) -> Finding:
         text = f"{shape} (Anderson-Darling {test.statistic:.2f}, {p_text(test.p_value)})."
         return Finding("N_RESIDUAL_SHAPE", "ok", "residuals look normal", text, values=values)
     remedy = "Coefficients hardly suffer; prediction intervals do. Transform the response or look for outliers."
-    if abs(test.skewness) <= SKEW:
+    if not case.model.is_linear:
+        remedy = "The response is distributed otherwise than the family says: try another one, or look for outliers."
+    elif abs(test.skewness) <= SKEW:
         remedy = "Coefficients hardly suffer; prediction intervals do. Look for outliers or a few noisy groups."
     severity = "caution" if abs(test.skewness) > 1.0 or test.kurtosis > 3.0 else "note"
     text = f"{shape} ({p_text(test.p_value)})."
@@ -139,10 +142,31 @@ def _effects(case: Case) -> list[Finding]:
     tested = [e for e in case.effects if len(e.z) >= LEAST_LEVELS]
     if not tested:
         return []
-    tests = [normality(e.z) for e in tested]
+    tests = _tests(case, tested)
     adjusted = holm([t.p_value for t in tests])
     out = [_shape(e, t, float(q)) for e, t, q in zip(tested, tests, adjusted, strict=True)]
-    return [*out, _outlying(tested)]
+    return [*out, _outlying(case, tested)]
+
+
+def _tests(case: Case, tested: list[Effects]) -> list[Normality]:
+    """Of each coefficient; against replicated effects where there are some, whose modes are not quite normal."""
+    if case.null is None:
+        return [normality(e.z) for e in tested]
+    star = [null for e, null in zip(case.effects, case.null.effects, strict=True) if len(e.z) >= LEAST_LEVELS]
+    return [_replicated(e.z, null) for e, null in zip(tested, star, strict=True)]
+
+
+def _replicated(z: np.ndarray, star: np.ndarray) -> Normality:
+    """A² of effects against that of replicated ones (L, draws); skewness and kurtosis beyond theirs."""
+    both = np.column_stack([z, star])
+    both = (both - both.mean(axis=0)) / np.maximum(both.std(axis=0, ddof=1), 1e-12)
+    statistic = anderson_darling(both)
+    centred = both - both.mean(axis=0)
+    spread = np.maximum(np.mean(centred**2, axis=0), 1e-300)
+    skewness = np.mean(centred**3, axis=0) / spread**1.5
+    kurtosis = np.mean(centred**4, axis=0) / spread**2 - 3.0
+    beyond = [float(values[0] - values[1:].mean()) for values in (skewness, kurtosis)]
+    return Normality(float(statistic[0]), upper_p(float(statistic[0]), statistic[1:]), *beyond)
 
 
 def _shape(effects: Effects, test: Normality, p: float) -> Finding:
@@ -161,14 +185,21 @@ def _shape(effects: Effects, test: Normality, p: float) -> Finding:
     return Finding("N_EFFECT_SHAPE", "caution", f"effects of {what} are not normal", text, remedy, values)
 
 
-def _outlying(tested: list[Effects]) -> Finding:
-    """Levels further out than the largest of so many normal ones."""
+def _outlying(case: Case, tested: list[Effects]) -> Finding:
+    """Levels further out than the largest of so many normal ones (of replicated ones, where there are some)."""
     from scipy.special import ndtr
 
     total = sum(len(e.z) for e in tested)
     each = [(z, level, e) for e in tested for z, level in zip(e.z, e.levels, strict=True)]
-    rows = [(2.0 * total * float(ndtr(-abs(z))), z, level, e) for z, level, e in each]
+    furthest = None if case.null is None else np.max([np.abs(star).max(axis=0) for star in case.null.effects], axis=0)
+
+    def chance(z: float) -> float:
+        own = 2.0 * total * float(ndtr(-abs(z)))
+        return own if furthest is None else max(own, gumbel(abs(z), furthest))
+
+    rows = [(chance(z), z, level, e) for z, level, e in each]
     rows.sort(key=lambda row: row[0])
+    rows = sorted(rows, key=lambda row: -abs(row[1])) if rows[0][0] >= ALPHA else rows
     p, z, level, effects = rows[0]
     out = [row for row in rows if row[0] < ALPHA]
     values = {"largest": float(z), "p_value": min(p, 1.0), "levels": [str(row[2]) for row in out[:20]]}

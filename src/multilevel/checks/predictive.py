@@ -21,6 +21,7 @@ from ..errors import SettingError, listed, printable
 from .adjusted import Sums
 from .base import ALPHA, Finding, holm, p_text, quote
 from .case import Case
+from .replicates import gumbel
 
 if TYPE_CHECKING:
     from ..fit.fit import Fit
@@ -181,15 +182,8 @@ def _compared(label: str, levels: tuple[str, ...], by: Sums, y: np.ndarray, simu
         observed[name], centre[name], spread[name] = values[:, 0], mean, sd
         z[name] = np.nan_to_num(own)
         limits[name] = float(np.quantile(largest, 0.95))
-        p[name] = _gumbel(float(np.abs(z[name]).max()), largest)
+        p[name] = gumbel(float(np.abs(z[name]).max()), largest)
     return Predictive(label, levels, by.counts, observed, centre, spread, z, limits, p)
-
-
-def _gumbel(value: float, largest: np.ndarray) -> float:
-    """P(M ≥ value) by a Gumbel distribution with the moments of the simulated maxima."""
-    scale = max(float(largest.std(ddof=1)) * np.sqrt(6.0) / np.pi, 1e-12)
-    place = float(largest.mean()) - np.euler_gamma * scale
-    return float(-np.expm1(-np.exp(-(value - place) / scale)))
 
 
 def predictive_findings(case: Case) -> list[Finding]:

@@ -3,8 +3,8 @@
     b* ~ N(0, Σ̂),   y* ~ family(η(β̂, b*)),   (β, b) re-estimated: argmax Σ ℓ_i(y*; η) − ½ u'u
 
 with variances and dispersions held at their estimates. The observed response is treated in the same way, so that what
-fitting does to a residual is in both: residuals of small groups are tied to each other, and of few binary rows they have
-no distribution that a textbook knows. A statistic is any function of (y, η).
+fitting does to a residual is in both: residuals of small groups are tied to each other, and those of few binary rows
+have no distribution that a textbook knows. A statistic is any function of (y, η).
 
 The fixed columns enter as effects of one more group with a prior a thousand times wider than their information, so that
 one Newton search finds β and b together.
@@ -179,3 +179,27 @@ class Replicates:
         with np.errstate(all="ignore"):
             y = self.distribution.simulate(obs, eta, rng)
         return obs.with_y(y)
+
+
+def upper_p(value: float, null: np.ndarray) -> float:
+    """P(T ≥ value) by a gamma distribution with the moments of the replicated T (normal where they have no skew)."""
+    from scipy.special import gammaincc, ndtr
+
+    mean, sd = float(null.mean()), float(null.std(ddof=1)) * float(np.sqrt(1.0 + 1.0 / len(null)))
+    if not sd > 0.0:
+        return float(value <= mean)
+    z = (value - mean) / sd
+    skew = float(
+        np.clip(np.mean((null - mean) ** 3) / max(float(np.mean((null - mean) ** 2)), 1e-300) ** 1.5, 0.0, 2.0)
+    )
+    if skew < 0.05:
+        return float(ndtr(-z))
+    k = 4.0 / skew**2
+    return float(gammaincc(k, max(k + z * np.sqrt(k), 0.0)))
+
+
+def gumbel(value: float, largest: np.ndarray) -> float:
+    """P(M ≥ value) by a Gumbel distribution with the moments of the simulated maxima."""
+    scale = max(float(largest.std(ddof=1)) * np.sqrt(6.0) / np.pi, 1e-12)
+    place = float(largest.mean()) - np.euler_gamma * scale
+    return float(-np.expm1(-np.exp(-(value - place) / scale)))

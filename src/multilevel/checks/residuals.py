@@ -169,9 +169,8 @@ def given_rows(case: Case, rows: np.ndarray) -> list[int]:
 # --- curvature -----------------------------------------------------------------------------------------------------
 def _curvature(case: Case) -> Finding | None:
     columns = {quote(name): _unit(x) for name, x in case.predictors.items() if _several(x)}
-    fixed = np.asarray(case.fit.predict(target="reference", interval=None)["estimate"], dtype=float)
     if len(columns) > 1:
-        columns["the fitted values"] = _unit(fixed)
+        columns["the fitted values"] = _unit(case.reference)
     if not columns:
         return None
     scores = column_scores(case, np.column_stack([x**2 for x in columns.values()]))
@@ -193,6 +192,8 @@ def _curvature(case: Case) -> Finding | None:
     remedy = f"Add a curve: poly({name.strip(chr(34))}, 2) or bs(…), or transform the column or the response."
     if name == "the fitted values":
         remedy = "Transform the response (log, sqrt), or add curves or interactions."
+        if not case.model.is_linear:
+            remedy = "Add curves or interactions, or try another link."
     return Finding("N_CURVATURE", "problem" if score.share > 0.1 else "caution", "curvature", text, remedy, values)
 
 

@@ -72,7 +72,7 @@ def _column_score(top: float, below: float, sigma2: float, df: float) -> ColumnS
 
 def column_df(case: Case, column: np.ndarray) -> float:
     """Degrees of freedom left for a column: those of the coarsest grouping factor within which it is constant."""
-    fixed = [c for c in case.design.fixed_columns if c is not None]
+    fixed = [c for c in case.adjusted.design.fixed_columns if c is not None]
     df = case.adjusted.products.n - case.adjusted.products.p - 1.0
     if case.fit.estimator.name == "complete":
         return df

@@ -11,7 +11,7 @@ References: Breslow & Clayton (1993), JASA 88; Lin (1997), Biometrika 84; Dunn &
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -23,7 +23,7 @@ from ..formula.layout import Layout
 from ..model.model import Model
 from ..predictions.linear import linear_predictors
 from .adjusted import Adjusted, Sums, _times
-from .case import ROWS, SLOW, Case, Effects
+from .case import ROWS, SLOW, Case, Effects, Look
 from .replicates import Refit, Replicates
 
 LOOKS = 20  # simulated responses from which expected curvatures are averaged
@@ -34,20 +34,6 @@ LEAST_SEEN = 1e-6
 def case_of(fit: Fit, seed: int = 0, data: Any = None) -> Case:
     """The fit under examination, whatever its family."""
     return Case(fit, seed, data) if fit.model.is_linear else WorkingCase(fit, seed, data)
-
-
-@dataclass(frozen=True, eq=False)
-class Null:
-    """What replicated data show: (n, draws) residuals, (draws,) sums, standardised effects of each coefficient."""
-
-    residuals: np.ndarray
-    pearson: np.ndarray
-    zeros: np.ndarray
-    effects: tuple[np.ndarray, ...]
-
-    @property
-    def draws(self) -> int:
-        return len(self.pearson)
 
 
 class WorkingCase(Case):
@@ -91,13 +77,11 @@ class WorkingCase(Case):
 
     @cached_property
     def reference(self) -> np.ndarray:
-        """η of the location without group effects."""
         return np.asarray(linear_predictors(self.fit, groups=False)[:, 0])
 
     # --- replicated data -----------------------------------------------------------------------------------------
     @cached_property
-    def null(self) -> Null | None:
-        """One pass over the replicates; None where they are too dear."""
+    def null(self) -> Look | None:
         if self.replicates.draws == 0:
             why = "simulated residuals have to be complete" if self._censored else "simulating and refitting takes long"
             self._skip(f"checks by simulation: {why} for these {self.design.n} rows")
@@ -107,25 +91,25 @@ class WorkingCase(Case):
         if not looks:
             self._skip("checks by simulation: data simulated from this fit could not be fitted")
             return None
-        residuals, pearson, zeros, effects = zip(*looks, strict=True)
-        each = tuple(np.stack(columns, axis=1) for columns in zip(*effects, strict=True))
-        return Null(np.stack(residuals, axis=1), np.array(pearson), np.array(zeros), each)
+        return Look(
+            np.stack([look.residuals for look in looks], axis=1),
+            np.stack([look.pearson for look in looks]),
+            np.stack([look.zeros for look in looks]),
+            tuple(np.stack(each, axis=1) for each in zip(*(look.effects for look in looks), strict=True)),
+        )
 
     @property
     def _censored(self) -> bool:
         return self.model.observations.censored is not None
 
     @cached_property
-    def look(self) -> tuple[np.ndarray, float, float, list[np.ndarray]]:
-        """The same of the observed response."""
+    def look(self) -> Look:
         return self._look(self.replicates.observed, np.random.default_rng([self.seed, 2]))
 
-    def _look(self, found: Refit, rng: np.random.Generator) -> tuple[np.ndarray, float, float, list[np.ndarray]]:
-        residuals = randomised(self.fit, found, rng)
-        return residuals, pearson(self.fit, found), excess_zeros(self.fit, found), self._standard(found.effects)
-
-    def _standard(self, effects: tuple[np.ndarray, ...]) -> list[np.ndarray]:
-        return [effects[t][use, j] / root for t, j, use, root, _ in self._seen]
+    def _look(self, found: Refit, rng: np.random.Generator) -> Look:
+        effects = tuple(found.effects[t][use, j] / root for t, j, use, root, _ in self._seen)
+        sums = np.array(pearson(self.fit, found)), np.array(excess_zeros(self.fit, found))
+        return Look(randomised(self.fit, found, rng), *sums, effects)
 
     # --- residuals -----------------------------------------------------------------------------------------------
     @cached_property
@@ -135,11 +119,11 @@ class WorkingCase(Case):
 
     @cached_property
     def standardized(self) -> np.ndarray:
-        return self.look[0]
+        return self.look.residuals
 
     @cached_property
     def studentized(self) -> np.ndarray:
-        return self.look[0] / self._scale
+        return self.look.residuals / self._scale
 
     @cached_property
     def replicated(self) -> np.ndarray:
@@ -167,16 +151,12 @@ class WorkingCase(Case):
     @cached_property
     def effects(self) -> list[Effects]:
         out = []
-        for (t, j, use, _, weight), z in zip(self._seen, self.look[3], strict=True):
+        for (t, j, use, _, weight), z in zip(self._seen, self.look.effects, strict=True):
             group = self.design.groups[t]
             levels = tuple(np.array(group.levels, dtype=object)[use])
             sd = float(self.fit.estimates.covariances[t][j, j]) ** 0.5
             out.append(Effects(group.label, group.names[j], levels, z, weight, sd))
         return out
-
-    @cached_property
-    def effects_null(self) -> list[np.ndarray] | None:
-        return None if self.null is None else list(self.null.effects)
 
 
 # --- statistics of a response and its fit ---------------------------------------------------------------------------

@@ -89,14 +89,35 @@ def model_of(options: argparse.Namespace, table: Table, formula: str | None = No
     """The model of a table; its formula is that of the command unless another is given."""
     from ..model.model import Model
 
+    text = formula or options.formula
     return Model(
-        formula or options.formula,
+        text if options.trials is None else with_trials(text, options.trials),
         table,
         family=options.family,
         link=options.link,
         weights=options.weights,
         offset=options.offset,
     )
+
+
+def with_trials(formula: str, column: str) -> str:
+    """The formula with ``trials(column)`` behind its response; unchanged if it has no tilde, for the parser to say so.
+
+    Examples
+    --------
+    >>> with_trials("k ~ x + (1 | site)", "n")
+    'k | trials(n) ~ x + (1 | site)'
+    """
+    from ..formula.formula import quoted
+    from ..formula.tokens import tokens
+
+    found = tokens(formula)
+    tilde = next((t.at for t in found if t.value == "~" and t.kind == "operator"), None)
+    if tilde is None:
+        return formula
+    barred = any(t.value == "|" and t.kind == "operator" and t.at < tilde for t in found)
+    left = formula[:tilde].rstrip()
+    return f"{left} {'+' if barred else '|'} trials({quoted(column)}) {formula[tilde:]}"
 
 
 def fit_of(options: argparse.Namespace) -> tuple[Fit, Table | None]:
@@ -180,7 +201,9 @@ def _interval(text: str) -> float | None:
 
 def _labels(fit: Fit, table: Any) -> dict[str, list[str]]:
     """The grouping columns of new data as text; a missing label is empty."""
-    names = dict.fromkeys(name for term in fit.model.formula.groups for name in term.levels if name in table)
+    formula = fit.model.formula
+    terms = [*formula.groups, *(term for part in formula.further for term in part.groups)]
+    names = dict.fromkeys(name for term in terms for name in term.levels if name in table)
     out = {}
     for name in names:
         factor = table.factor(name)

@@ -83,12 +83,13 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
 def _add_columns(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--family", default="gaussian", metavar="F", help="distribution of the response (gaussian)")
     parser.add_argument("--link", metavar="L", help="link of the family (its usual one)")
+    parser.add_argument("--trials", metavar="COL", help="column of trials, of which the response counts the successes")
     parser.add_argument("--weights", metavar="COL", help="column of precisions; frequencies: y | weights(COL) ~ …")
     parser.add_argument("--offset", metavar="COL", help="column added to the linear predictor")
 
 
 def _add_estimator(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--estimator", metavar="E", help="reml (with groups), complete (without), ml, none, …")
+    parser.add_argument("--estimator", metavar="E", help="reml or laplace (with groups), complete (without), …")
     parser.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], help="a setting of the estimator")
 
 

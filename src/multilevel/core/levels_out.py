@@ -105,7 +105,7 @@ class LevelsOut:
         return gradient, bend
 
     @cached_property
-    def _own(self) -> np.ndarray:
+    def own(self) -> np.ndarray:
         """S_g at the estimates, (J, p, p)."""
         panels, fixed = self._panels(self._lam(self.phi)), self.rows.fixed(self.phi[self.n_theta :])
         _, at = panels.modes(fixed, self._modes)
@@ -143,7 +143,7 @@ class LevelsOut:
         out = np.full(gradient.shape, np.nan)
         for g in np.flatnonzero(~self.lost):
             less = np.zeros_like(hessian)
-            less[np.ix_(place, place)] = 2.0 * self._own[g]
+            less[np.ix_(place, place)] = 2.0 * self.own[g]
             less[variances, variances] = bend[g, variances]
             out[g] = limited(one_step(hessian, less, gradient[g], axes), variances)
         return out
@@ -153,7 +153,7 @@ class LevelsOut:
         """S and S₋ (J, p, p) of the coefficients at the estimates."""
         place = self.curvature.coefficients
         whole = 0.5 * self.curvature.hessian[np.ix_(place, place)]
-        return whole, whole - self._own
+        return whole, whole - self.own
 
     def groups_out(self, phi: np.ndarray | None = None) -> GroupsWithout:
         """Every group left out alone; at one φ a group (J, φ) where these were estimated, NaN where they were not."""

@@ -57,6 +57,7 @@ class SetsOut:
         self.weights = np.ones(rows.n) if obs.weights is None else obs.weights
         self.base = self._at(self.whole, self.phi)
         self.information = self._information(self.whole, self.base)
+        self._own = np.full((len(sets), *self.information.shape), np.nan)
 
     def groups_out(self, phi: np.ndarray | None = None) -> GroupsWithout:
         """Every set left out alone; at one φ a set (J, φ) where these were estimated, NaN where they were not."""
@@ -82,8 +83,14 @@ class SetsOut:
         with np.errstate(all="ignore"):
             for j, rows in enumerate(self.sets):
                 if not loses_rank(self.rows, rows):
-                    out[j] = self._step(self._without(rows))
+                    out[j], self._own[j] = self._step(self._without(rows))
         return out
+
+    @property
+    def own(self) -> np.ndarray:
+        """S − S₋ of every set at the estimates, (J, p, p); NaN where a coefficient hangs on it."""
+        _ = self.steps
+        return self._own
 
     def _moved(self, step: np.ndarray) -> np.ndarray:
         c = self.curvature
@@ -99,7 +106,8 @@ class SetsOut:
         without = self._at(less, phi)
         if without.mode is None:
             return np.nan, np.nan, self._missing(rows)
-        rest = self._information(less, without)
+        below = less.slope(without)
+        rest = 0.5 * below.hessian[self.n_theta :, self.n_theta :]
         mean = self._mean(less, without, rows)
         with_all = self._at(self.whole, phi)
         if with_all.mode is None:
@@ -107,7 +115,10 @@ class SetsOut:
         slope = self.whole.slope(with_all)
         score = -0.5 * slope.gradient[self.n_theta :]
         every = 0.5 * slope.hessian[self.n_theta :, self.n_theta :]
-        log_det, gain = integrated(every, rest, score, informed(self.information))
+        axes = informed(self.information)
+        log_det, gain = integrated(every, rest, score, axes)
+        left = -0.5 * below.gradient[self.n_theta :]  # zero where φ₍₋s₎ is the optimum without the set
+        gain -= integrated(rest, rest, left, axes)[1]
         return 0.5 * (without.value - with_all.value) + gain - 0.5 * log_det, log_det, mean
 
     def _at(self, criterion: Laplace, phi: np.ndarray) -> LaplaceState:
@@ -121,19 +132,20 @@ class SetsOut:
         hessian = criterion.slope(state).hessian
         return np.asarray(0.5 * hessian[self.n_theta :, self.n_theta :])
 
-    def _step(self, less: Laplace) -> np.ndarray:
-        """ψ₍₋s₎ − ψ̂; NaN where the criterion without the set is infinite."""
+    def _step(self, less: Laplace) -> tuple[np.ndarray, np.ndarray]:
+        """ψ₍₋s₎ − ψ̂ and S − S₋; NaN where the criterion without the set is infinite."""
         c = self.curvature
         state = self._at(less, self.phi)
         if state.mode is None:
-            return np.full(c.n_psi, np.nan)
+            return np.full(c.n_psi, np.nan), np.full_like(self.information, np.nan)
         slope = less.slope(state)
         rest = 0.5 * slope.hessian[self.n_theta :, self.n_theta :]
         gradient = slope.gradient[c.free] * _stretch(c.objective, self.phi)[c.free]
         removed = np.zeros_like(c.hessian)
-        removed[np.ix_(c.coefficients, c.coefficients)] = 2.0 * (self.information - rest)
+        own = self.information - rest
+        removed[np.ix_(c.coefficients, c.coefficients)] = 2.0 * own
         step = one_step(c.hessian, removed, -gradient, informed(c.hessian))
-        return limited(step, np.setdiff1d(np.arange(c.n_psi), c.coefficients))
+        return limited(step, np.setdiff1d(np.arange(c.n_psi), c.coefficients)), own
 
     def _mean(self, less: Laplace, state: LaplaceState, rows: np.ndarray) -> np.ndarray:
         """E y of the set's rows given all others: without weight, a row is in its own cavity."""

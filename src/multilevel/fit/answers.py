@@ -29,7 +29,7 @@ class Answers:
 
         return self._frame(shrinkage(self))
 
-    def icc(self: Any, kind: str = "share") -> dict[str, float]:
+    def icc(self: Any, kind: str = "share", scale: str = "link") -> dict[str, float]:
         """Intraclass correlation of each grouping factor; see `variance.icc`.
 
         Parameters
@@ -37,10 +37,18 @@ class Answers:
         kind : {"share", "correlation"}
             The part of the variance at that level, or the correlation of two rows in the same level of it
             (for nested groups, that of a class includes what its school contributes).
+        scale : {"link", "delta", "trigamma", "response"}
+            Of generalized models, see `variance.scales`.
         """
         from ..variance.icc import icc
 
-        return icc(self, kind)
+        return icc(self, kind, scale)
+
+    def median_ratio(self: Any) -> Any:
+        """Table of median odds or rate ratios between groups: group, kind, estimate, lower, upper (logit or log link)."""
+        from ..variance.median_ratio import median_ratio
+
+        return self._frame(median_ratio(self))
 
     def icc_table(self: Any) -> Any:
         """Table of both intraclass correlations with intervals: group, kind, estimate, lower, upper."""
@@ -60,14 +68,14 @@ class Answers:
 
         return self._frame(shares(self))
 
-    def r2(self: Any, by: str = "all") -> dict[str, float]:
+    def r2(self: Any, by: str = "all", scale: str = "link") -> dict[str, float]:
         """R²: ``{"marginal", "conditional"}`` (Nakagawa), or with ``by="level"`` the part of each level's variance
         that predictors explain; `variance.r2` has intervals."""
         from ..variance import r2 as rooms
 
         if by not in ("all", "level"):
             raise SettingError(f'unknown by="{printable(by)}"', hint='Use "all" or "level".')
-        return rooms.r2(self) if by == "all" else rooms.r2_levels(self)
+        return rooms.r2(self, scale) if by == "all" else rooms.r2_levels(self)
 
     def design_effect(self: Any) -> Any:
         """Table of what clustering costs a mean: group, n_mean, icc, design_effect, effective_n."""

@@ -104,8 +104,8 @@ class Certainty(ABC):
         """What a saved fit keeps so that standard errors are found again to the last digit; None where all is exact."""
         return None
 
-    def with_hessian(self, hessian: np.ndarray) -> Certainty:
-        """The same with the Hessian that was kept."""
+    def restored(self, hessian: np.ndarray | None, profiles: bool) -> Certainty:
+        """The same with the Hessian that was kept, and intervals of the kind that they were."""
         return self
 
     def effect_variance(self, rows: Combination) -> np.ndarray:

@@ -56,9 +56,10 @@ class GeneralizedCertainty(Certainty):
         """The Hessian of the criterion, which differences find to some six digits."""
         return self.curvature.hessian
 
-    def with_hessian(self, hessian: np.ndarray) -> GeneralizedCertainty:
-        if hessian.shape == (self.curvature.n_psi,) * 2:
+    def restored(self, hessian: np.ndarray | None, profiles: bool) -> GeneralizedCertainty:
+        if hessian is not None and hessian.shape == (self.curvature.n_psi,) * 2:
             self.curvature.__dict__["hessian"] = hessian
+        self.__dict__["profiles"] = profiles
         return self
 
     # --- fixed effects -------------------------------------------------------------------------------------------
@@ -241,8 +242,8 @@ class GeneralizedCertainty(Certainty):
                 flat.append(_log_wald(float(sd), float(error / sd), half) if sd > 0.0 else (0.0, self._reach(j, half)))
         return self._by_term(flat), nowhere
 
-    @property
-    def profiles(self) -> bool:
+    @cached_property
+    def profiles(self) -> bool:  # type: ignore[override]  # times are measured once
         """Whether intervals of standard deviations are profile likelihood ones (Wald on the log scale otherwise)."""
         n = sum(s.k for s in self.criterion.scales)
         seconds = max(self.criterion.seconds, self.curvature.objective.seconds)

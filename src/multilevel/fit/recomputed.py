@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -20,16 +21,24 @@ if TYPE_CHECKING:
     from .sensitivity import Sensitivity
 
 
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """What differences and clocks decided when the fit was made: the Hessian, and which intervals sds have."""
+
+    hessian: np.ndarray | None
+    profiles: bool
+
+
 class Recomputed(Certainty):
     """Stands for the certainty that `make` computes on first use."""
 
-    def __init__(self, make: Callable[[], Certainty], kept: np.ndarray | None = None) -> None:
+    def __init__(self, make: Callable[[], Certainty], kept: Kept | None = None) -> None:
         self._make, self._kept = make, kept
 
     @cached_property
     def _certainty(self) -> Certainty:
         made = self._make()
-        return made if self._kept is None else made.with_hessian(self._kept)
+        return made if self._kept is None else made.restored(self._kept.hessian, self._kept.profiles)
 
     def beta_covariance(self) -> np.ndarray:
         return self._certainty.beta_covariance()
@@ -60,7 +69,7 @@ class Recomputed(Certainty):
 
     @property
     def hessian(self) -> np.ndarray | None:
-        return self._kept
+        return None if self._kept is None else self._kept.hessian
 
     @property
     def sensitivity(self) -> Sensitivity | None:
@@ -80,15 +89,13 @@ class Recomputed(Certainty):
         return self._certainty.profiles
 
 
-def recomputed(
-    model: Model, estimator: Estimator, notes: Mapping[str, Any], hessian: np.ndarray | None = None
-) -> Recomputed:
-    """The certainty of stored estimates; `notes` hold the optimum of a likelihood fit, `hessian` its second derivatives."""
+def recomputed(model: Model, estimator: Estimator, notes: Mapping[str, Any], kept: Kept | None = None) -> Recomputed:
+    """The certainty of stored estimates; `notes` hold the optimum of a likelihood fit."""
     if notes.get("phi") is not None:
-        return Recomputed(lambda: _at_approximation(model, estimator, notes), hessian)
+        return Recomputed(lambda: _at_approximation(model, estimator, notes), kept)
     if "theta" in notes:
         return Recomputed(lambda: _at_optimum(model, notes))
-    return Recomputed(lambda: _again(model, estimator), hessian)
+    return Recomputed(lambda: _again(model, estimator), kept)
 
 
 def _at_optimum(model: Model, notes: Mapping[str, Any]) -> Certainty:

@@ -109,6 +109,7 @@ def _estimates_record(e: Estimates, arrays: _Arrays) -> dict[str, Any]:
         "boundary": list(e.boundary),
         "warnings": [_warning_record(w) for w in e.warnings],
         "hessian": arrays.add(e.certainty.hessian),
+        "profiles": bool(e.certainty.profiles),
         "notes": {name: value for name, note in e.notes.items() if (value := _jsonable(note)) is not None},
     }
 
@@ -292,7 +293,7 @@ def _texts(values: Any) -> tuple[str, ...]:
 
 def _estimates(record: dict[str, Any], arrays: dict[str, np.ndarray], model: Model, estimator: Any) -> Estimates:
     from .estimates import Estimates
-    from .recomputed import recomputed
+    from .recomputed import Kept, recomputed
 
     groups = model.design.groups
     beta = arrays[record["beta"]]
@@ -306,6 +307,7 @@ def _estimates(record: dict[str, Any], arrays: dict[str, np.ndarray], model: Mod
     _check_optimum(notes, model)
     hessian = None if record.get("hessian") is None else arrays[record["hessian"]]
     agree(hessian is None or (hessian.ndim == 2 and bool(np.isfinite(hessian).all())), "hessian")
+    kept = Kept(hessian, bool(record["profiles"])) if "profiles" in record else None
     dispersion = {
         str(name): float("inf") if value is None else float(value)
         for name, value in record.get("dispersion", {}).items()
@@ -319,7 +321,7 @@ def _estimates(record: dict[str, Any], arrays: dict[str, np.ndarray], model: Mod
         log_likelihood=_number(record["log_likelihood"]),
         objective=_number(record["objective"]),
         n_parameters=int(record["n_parameters"]),
-        certainty=recomputed(model, estimator, notes, hessian),
+        certainty=recomputed(model, estimator, notes, kept),
         converged=bool(record["converged"]),
         boundary=_texts(record["boundary"]),
         iterations=int(record["iterations"]),

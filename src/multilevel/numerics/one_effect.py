@@ -141,7 +141,7 @@ def search(code, start, y, size, offset, Z, X, weight, tolerance, phi, U, hessia
     if not np.isfinite(value):
         return 0
     damping = 0.0
-    for iteration in range(MOST_STEPS):
+    for _ in range(MOST_STEPS):
         counts[1] += 1.0
         slopes_at(start, Z, X, lam, U, s, w, third, C, L, g, H, score, info, tangent, True)
         if taught:
@@ -165,9 +165,8 @@ def search(code, start, y, size, offset, Z, X, weight, tolerance, phi, U, hessia
         moved = False
         fine = max(TOLERANCE, min(LOOSE, 1e-6 * decrement))  # the mode as exact as the next gradient has to be
         for attempt in range(20):
-            if attempt > 0 or damping > 0.0:
-                if not damped_step(H, g, damping, step, work):
-                    return 0
+            if (attempt > 0 or damping > 0.0) and not damped_step(H, g, damping, step, work):
+                return 0
             ratio = max(1.0, abs(step[0]) / (reach + 2.0 * abs(phi[0])))
             for a in range(1, d):
                 ratio = max(ratio, abs(step[a]) / (FAR + 2.0 * abs(phi[a])))

@@ -89,7 +89,7 @@ def level_modes(code, start, y, size, fixed, Z, lam, U, eta, loglik, s, w, third
             for a in range(k):
                 u[a] = 0.0
         before = np.inf
-        for iteration in range(MOST_STEPS):
+        for _ in range(MOST_STEPS):
             for a in range(k):
                 grad[a] = -u[a]
                 for c in range(k):
@@ -123,7 +123,7 @@ def level_modes(code, start, y, size, fixed, Z, lam, U, eta, loglik, s, w, third
             slack = 1e-14 * (1.0 + abs(h))
             scale = 1.0
             moved = False
-            for halving in range(60):
+            for _ in range(60):
                 for a in range(k):
                     trial[a] = u[a] + scale * step[a]
                 for a in range(k):

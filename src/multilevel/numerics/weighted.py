@@ -22,7 +22,7 @@ I8, I4, J8 = "int64[::1]", "int32[::1]", "int64[:, ::1]"
 @kernel(f"void({M2}, {J8}, {I8}, {I8}, {J8}, {J8}, {J8}, boolean[:, ::1], {M3}, {M2}, {M3}, {M3}, {M2}, {V}, {M2})")
 def weigh(Z, base, start, owner, site, own, pair, turned, W, R, A, B, T, block, border):
     """Z'WZ and Z'R of all rows into the arrays of an elimination (which are cleared first)."""
-    n, n_factors, L = Z.shape[0], base.shape[1], W.shape[1]
+    n, n_factors = Z.shape[0], base.shape[1]
     A[:], B[:], T[:], block[:], border[:] = 0.0, 0.0, 0.0, 0.0, 0.0
     k1 = start[1]
     q1 = A.shape[0] * k1
