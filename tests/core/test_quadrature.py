@@ -1,4 +1,4 @@
-"""Adaptive quadrature against Laplace's approximation, against differences, and against integrals done the plain way."""
+"""Adaptive quadrature against Laplace's approximation, differences, and integrals done the plain way."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ def table(seed=3):
     a, b, c = np.repeat(np.arange(8), 15), np.repeat(np.arange(24), 5), np.arange(120) // 5 * 3 + np.arange(120) % 3
     x = rng.normal(0.0, 1.0, 120)
     eta = 0.3 + 0.7 * x + 0.8 * rng.normal(0.0, 1.0, 8)[a] + rng.normal(0.0, 1.0, 24)[b]
+    eta += 1.2 * rng.normal(0.0, 1.0, 7)[np.arange(120) % 7]
     return {
         "x": x,
         "a": a.astype(str),
@@ -62,7 +63,7 @@ def test_moments_of_the_rule(count):
     double_factorial = 1.0
     for power in range(0, min(2 * count, 14), 2):
         assert (weights * nodes**power).sum() == pytest.approx(double_factorial, rel=1e-12)
-        assert (weights * nodes ** (power + 1)).sum() == pytest.approx(0.0, abs=1e-12)
+        assert (weights * nodes ** (power + 1)).sum() == pytest.approx(0.0, abs=1e-10)
         double_factorial *= power + 1
 
 
@@ -72,7 +73,7 @@ def test_corners_are_left_out_of_products():
     assert np.exp(rule.log_weights).sum() == pytest.approx(1.0, abs=1e-14)
     assert np.exp(rule.log_weights).min() >= PRUNED * np.exp(rule.log_weights).max()
     moment = (np.exp(rule.log_weights) * rule.nodes[:, 0] ** 4 * rule.nodes[:, 1] ** 4).sum()
-    assert moment == pytest.approx(9.0, rel=1e-9)
+    assert moment == pytest.approx(9.0, rel=1e-8)
 
 
 # --- the criterion -------------------------------------------------------------------------------------------

@@ -134,6 +134,11 @@ class Case:
             return self._skip("residuals row by row: with frequency weights a row stands for several observations")
         return self.solvable
 
+    @cached_property
+    def shaped(self) -> bool:
+        """Whether a row's residual has a size: that of a yes or no is all chance."""
+        return True
+
     def _skip(self, reason: str) -> bool:
         self.skipped.append(reason)
         return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ..errors import SettingError
 from ..registry import member, members
 from .autocorrelation import autocorrelation_findings
 from .base import Checks, Finding
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from ..model.model import Model
 
 FOLDER = "checks.advice"
+SEVERE = {"W_SEPARATION": "problem"}  # of warnings; the others are cautions
 RESIDUALS: tuple[Callable[[Case], list[Finding]], ...] = (
     overdispersion_findings,
     zero_inflation_findings,
@@ -68,7 +70,7 @@ def check(fit: Fit, seed: int = 0, *, data: Any = None) -> Checks:
     'ok'
     """
     case = case_of(fit, seed, data)
-    found = [*_noticed(fit), *(f for check in RESIDUALS for f in check(case)), *_after(case)]
+    found = [*_noticed(fit), *(f for check in RESIDUALS for f in _asked(case, check)), *_after(case)]
     return Checks.of(found, fit.model.native, case.skipped)
 
 
@@ -102,13 +104,24 @@ def advise(subject: Model | Fit, seed: int = 0, *, data: Any = None) -> list[Fin
 
 
 def _after(case: Case) -> list[Finding]:
-    return [finding for name in members(FOLDER) for finding in member(FOLDER, name).after(case)]
+    return [finding for name in members(FOLDER) for finding in _asked(case, member(FOLDER, name).after)]
+
+
+def _asked(case: Case, check: Callable[[Case], list[Finding]]) -> list[Finding]:
+    """What a check finds; one that is not defined for the model says so among the skipped ones."""
+    try:
+        return check(case)
+    except SettingError as error:
+        if error.code != "E_NOT_DEFINED":
+            raise
+        case.skipped.append(error.message)
+        return []
 
 
 def _noticed(fit: Fit) -> list[Finding]:
     """What the fit warned about already; a boundary has an advice of its own."""
     found = [
-        Finding(w.code, "caution", "noticed when fitting", f"{w.message}.", w.hint)
+        Finding(w.code, SEVERE.get(w.code, "caution"), "noticed when fitting", f"{w.message}.", w.hint)
         for w in fit.warnings
         if w.code != "W_BOUNDARY"
     ]

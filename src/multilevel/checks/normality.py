@@ -109,7 +109,7 @@ def qq_points(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, n
 
 def normality_findings(case: Case) -> list[Finding]:
     """Residuals, effects of every level, and levels that stand far out."""
-    found = [_residuals(case)] if case.by_row and case.design.n >= 8 else []
+    found = [_residuals(case)] if case.by_row and case.shaped and case.design.n >= 8 else []
     return [*found, *_effects(case)]
 
 

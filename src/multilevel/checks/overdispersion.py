@@ -12,31 +12,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from .base import ALPHA, Finding, holm, p_text
+from .base import ALPHA, Finding, p_text
 from .case import Case
-from .replicates import upper_p
+from .working import is_count, overdispersion, scatters
 
 if TYPE_CHECKING:
     from ..fit.fit import Fit
 
-LEAST = 1.1  # ratio below which overdispersion is of no consequence
 LEAST_UNDER = 0.8
 SEVERE = 1.5
-
-
-def is_count(fit: Fit) -> bool:
-    """Whether rows are counts without an upper bound."""
-    family = fit.model.distribution.family
-    return family.discrete and family.links[0] == "log"
-
-
-def scatters(fit: Fit) -> bool:
-    """Whether a row can show more or less scatter than its mean allows: counts, and trials in numbers."""
-    obs = fit.model.observations
-    several = obs.trials is not None and bool(np.any(obs.trials > 1.0))
-    return fit.model.distribution.family.discrete and (is_count(fit) or several)
 
 
 def overdispersion_findings(case: Case) -> list[Finding]:
@@ -49,24 +33,21 @@ def overdispersion_findings(case: Case) -> list[Finding]:
     if not scatters(case.fit):
         case.skipped.append("overdispersion: does not apply, a row of a single trial has no scatter of its own")
         return []
-    if not case.by_row or case.null is None or case.look is None:
+    found = overdispersion(case)
+    if found is None:
         return []
-    observed, null = float(case.look.pearson), case.null.pearson
-    ratio = observed / float(null.mean())
-    over, under = holm([upper_p(observed, null), upper_p(-observed, -null)])
-    values = {"ratio": ratio, "pearson": observed, "expected": float(null.mean()), "p_value": float(over)}
-    scale = f"Pearson's χ² is {observed:.4g}, and {null.mean():.4g} ± {null.std(ddof=1):.2g} in data like the model's"
-    if over < ALPHA and ratio > LEAST:
-        text = f"{scale} (ratio {ratio:.2f}, {p_text(float(over))}): standard errors are too small."
+    ratio, expected, under = found.ratio, found.expected, found.under
+    values = {"ratio": ratio, "pearson": ratio * expected, "expected": expected, "p_value": found.over}
+    scale = f"Pearson's χ² is {ratio * expected:.4g}, and {expected:.4g} ± {found.spread:.2g} in data like the model's"
+    if found.above:
+        text = f"{scale} (ratio {ratio:.2f}, {p_text(found.over)}): standard errors are too small."
         severity = "problem" if ratio > SEVERE else "caution"
         return [Finding("N_OVERDISPERSION", severity, "overdispersion", text, _remedy(case.fit), values)]
     if under < ALPHA and ratio < LEAST_UNDER:
-        text = f"{scale} (ratio {ratio:.2f}, {p_text(float(under))}): standard errors are too large."
+        text = f"{scale} (ratio {ratio:.2f}, {p_text(under)}): standard errors are too large."
         remedy = "Rows may be sums or means of something, or bounded; look at how the counts came about."
-        return [
-            Finding("N_OVERDISPERSION", "note", "underdispersion", text, remedy, {**values, "p_value": float(under)})
-        ]
-    text = f"{scale} (ratio {ratio:.2f}, {p_text(float(min(over, under)))})."
+        return [Finding("N_OVERDISPERSION", "note", "underdispersion", text, remedy, {**values, "p_value": under})]
+    text = f"{scale} (ratio {ratio:.2f}, {p_text(min(found.over, under))})."
     return [Finding("N_OVERDISPERSION", "ok", "counts scatter as the family says", text, values=values)]
 
 

@@ -1,16 +1,20 @@
 """Predictive checks by group: would data simulated from the fit look like these?
 
-    y* ~ the fitted model with new group effects,    T ∈ {mean, sd, min, max} of each level's rows
+    y* ~ the fitted model with new group effects,    T a statistic of each level's rows
     z_ℓ = (T_ℓ − mean T*_ℓ) / sd T*_ℓ,               M = max_ℓ |z_ℓ| against max_ℓ |z*_ℓ|
 
 The simulations are at the estimates, so p-values are slightly cautious. A level is `outside` when its z exceeds what
 the largest of all levels reaches in 95% of the simulated data sets: one band for all levels together.
+
+T is the mean, sd, min and max; of counts the share of zeros in place of the min; of yes or no the mean alone, which is
+all there is; of categories the share of each. Proportions of trials are divided by their trials.
 
 Reference: Gelman, Meng & Stern (1996), Statistica Sinica 6.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,11 +26,13 @@ from .adjusted import Sums
 from .base import ALPHA, Finding, holm, p_text, quote
 from .case import Case
 from .replicates import gumbel
+from .working import is_count, scatters
 
 if TYPE_CHECKING:
     from ..fit.fit import Fit
 
 STATISTICS = ("mean", "sd", "min", "max")
+CATEGORIES = 12  # shares of more categories than that are not compared
 BATCH = 4_000_000  # simulated numbers held at once
 MOST = 40_000_000  # simulated numbers in all
 LEAST_SD_RATIO = 1.25
@@ -75,7 +81,7 @@ class PredictiveChecks:
         """Table: group, level, n, quantity, observed, expected, lower, upper (simultaneous), p_value, outside."""
         columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
         for part in self.groups:
-            for quantity in STATISTICS:
+            for quantity in part.observed:
                 self._add(columns, part, quantity)
         return frame(self.native, columns)
 
@@ -99,7 +105,7 @@ class PredictiveChecks:
         """One line for each grouping factor and statistic."""
         lines = [f"Predictive checks by group ({self.draws} simulated data sets)"]
         for part in self.groups:
-            for q in STATISTICS:
+            for q in part.observed:
                 names = listed((part.levels[i] for i in part.outside(q)), 4) or "none"
                 p = f"{p_text(part.p_values[q])} for the most extreme"
                 lines.append(f"  {printable(part.group, 40)}, {q}: {p}; outside: {names}")
@@ -113,7 +119,7 @@ COLUMNS = ("group", "level", "n", "quantity", "observed", "expected", "lower", "
 
 
 def predictive_checks(fit: Fit, n: int = 200, seed: int = 0) -> PredictiveChecks:
-    """Mean, sd, min and max of each level's rows against data simulated from the fit.
+    """Statistics of each level's rows against data simulated from the fit.
 
     Parameters
     ----------
@@ -143,24 +149,52 @@ def predictive_checks(fit: Fit, n: int = 200, seed: int = 0) -> PredictiveChecks
     if n < 20:
         raise SettingError(f"n={n} simulations are too few", hint="Use 200.")
     rng = np.random.default_rng(seed)
-    design = fit.model.design
+    design, scale, measure = fit.model.design, _trials(fit), _measure(fit)
     sums = {g.label: Sums(g.codes, len(g.levels)) for g in design.groups}
-    parts: dict[str, list[list[np.ndarray]]] = {label: [[] for _ in STATISTICS] for label in sums}
+    parts: dict[str, list[dict[str, np.ndarray]]] = {label: [] for label in sums}
     batch = max(1, min(n, BATCH // max(design.n, 1)))
     for start in range(0, n, batch):
-        rows = fit.simulate(min(batch, n - start), seed=int(rng.integers(2**63)), target="new_group").T
+        rows = fit.simulate(min(batch, n - start), seed=int(rng.integers(2**63)), target="new_group").T / scale
         for label, by in sums.items():
-            for kept, values in zip(parts[label], _statistics(rows, by), strict=True):
-                kept.append(values)
-    labels = {g.label: g.levels for g in design.groups}
-    found = [
-        _compared(label, labels[label], by, design.response, [np.concatenate(p, axis=1) for p in parts[label]])
-        for label, by in sums.items()
-    ]
+            parts[label].append(measure(rows, by))
+    labels, exact = {g.label: g.levels for g in design.groups}, fit.model.is_linear
+    found = []
+    for label, by in sums.items():
+        together = {q: np.concatenate([part[q] for part in parts[label]], axis=1) for q in parts[label][0]}
+        found.append(_compared(label, labels[label], by, measure(design.response[:, None], by), together, exact))
     return PredictiveChecks(tuple(found), n, fit.model.native)
 
 
-def _statistics(rows: np.ndarray, by: Sums) -> list[np.ndarray]:
+Measure = Callable[[np.ndarray, Sums], dict[str, np.ndarray]]
+
+
+def _trials(fit: Fit) -> np.ndarray | float:
+    """What simulated successes are divided by, to be on the scale of the response."""
+    trials = None if fit.model.is_linear else fit.model.observations.trials
+    return 1.0 if trials is None else trials[:, None]
+
+
+def _measure(fit: Fit) -> Measure:
+    """The statistics of each level that mean something for the family."""
+    if fit.model.is_linear:
+        return _moments
+    family, obs = fit.model.distribution.family, fit.model.observations
+    if family.ordered or len(fit.model.design.layout.locations) > 1:
+        levels = obs.levels if len(obs.levels) <= CATEGORIES else ()
+        return lambda rows, by: {f"share[{name}]": by.means(rows == k) for k, name in enumerate(levels)}
+    if is_count(fit):
+        return _counts
+    return _moments if not family.discrete or scatters(fit) else lambda rows, by: {"mean": by.means(rows)}
+
+
+def _counts(rows: np.ndarray, by: Sums) -> dict[str, np.ndarray]:
+    """Mean, sd, max and share of zeros of each level, (L, m) each."""
+    found = _moments(rows, by)
+    del found["min"]
+    return {**found, "zeros": by.means(rows == 0.0)}
+
+
+def _moments(rows: np.ndarray, by: Sums) -> dict[str, np.ndarray]:
     """Mean, sd, min and max of each level, (L, m) each; the sd of a single row is NaN."""
     mean = by.means(rows)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -169,18 +203,27 @@ def _statistics(rows: np.ndarray, by: Sums) -> list[np.ndarray]:
     ordered = rows if by.order is None else rows[by.order]
     low = np.minimum.reduceat(ordered, by.starts, axis=0)
     high = np.maximum.reduceat(ordered, by.starts, axis=0)
-    return [mean, np.where(by.counts[:, None] > 1, sd, np.nan), low, high]
+    return {"mean": mean, "sd": np.where(by.counts[:, None] > 1, sd, np.nan), "min": low, "max": high}
 
 
-def _compared(label: str, levels: tuple[str, ...], by: Sums, y: np.ndarray, simulated: list[np.ndarray]) -> Predictive:
+def _compared(
+    label: str,
+    levels: tuple[str, ...],
+    by: Sums,
+    own: dict[str, np.ndarray],
+    simulated: dict[str, np.ndarray],
+    exact: bool,
+) -> Predictive:
+    """Standardised by the simulations; unless `exact`, with the observed among them: zeros may not vary otherwise."""
     observed, centre, spread, z, limits, p = {}, {}, {}, {}, {}, {}
-    for name, values, star in zip(STATISTICS, _statistics(y[:, None], by), simulated, strict=True):
+    for name, values in own.items():
+        star = simulated[name] if exact else np.concatenate([simulated[name], values], axis=1)
         mean, sd = star.mean(axis=1), star.std(axis=1, ddof=1)
         with np.errstate(invalid="ignore", divide="ignore"):
-            own = (values[:, 0] - mean) / sd
+            standard = (values[:, 0] - mean) / sd
             largest = np.nanmax(np.abs(np.nan_to_num((star - mean[:, None]) / sd[:, None])), axis=0)
         observed[name], centre[name], spread[name] = values[:, 0], mean, sd
-        z[name] = np.nan_to_num(own)
+        z[name] = np.nan_to_num(standard)
         limits[name] = float(np.quantile(largest, 0.95))
         p[name] = gumbel(float(np.abs(z[name]).max()), largest)
     return Predictive(label, levels, by.counts, observed, centre, spread, z, limits, p)
@@ -198,16 +241,23 @@ def predictive_findings(case: Case) -> list[Finding]:
         case.skipped.append(f"predictive checks: {design.n} rows would take long; call predictive_checks(fit)")
         return []
     checks = predictive_checks(case.fit, draws, case.seed)
-    keys = [(part, q) for part in checks.groups for q in STATISTICS]
+    keys = [(part, q) for part in checks.groups for q in part.observed]
+    if not keys:
+        return []
     p = holm([part.p_values[q] for part, q in keys])
     alarms = [(x, part, q) for x, (part, q) in zip(p, keys, strict=True) if x < ALPHA and _matters(part, q)]
     if not alarms:
         j = int(np.argmin(p))
         part, q = keys[j]
         least = f"least likely is the {q} by {quote(part.group)} ({p_text(p[j])})"
-        text = f"mean, sd, min and max of every level are as simulated; {least}."
+        text = f"{listed(parts_of(keys), 9)} of every level are as simulated; {least}."
         return [Finding("N_PREDICTIVE", "ok", "groups look like simulated ones", text, values={"p_value": float(p[j])})]
     return [_alarm(alarms)]
+
+
+def parts_of(keys: list[tuple[Predictive, str]]) -> list[str]:
+    """The statistics, each once."""
+    return list(dict.fromkeys(q for _, q in keys))
 
 
 def _matters(part: Predictive, q: str) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import ConvergenceError
+from ..errors import ConvergenceError, IdentifiabilityError
 from ..formula.design import Column, GroupColumns
 from ..formula.formula import Formula, GroupTerm, Name, Term, Terms
 from ..registry import make_estimator
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 ROWS = 300_000  # beyond it nothing is refitted
 SECONDS = 0.3  # of one evaluation
-LIKELIHOODS = ("reml", "ml")
+LIKELIHOODS = ("reml", "ml", "laplace", "agq")
+MOST_ROWS = 30_000  # of a generalized model that is refitted
 
 
 def extended(
@@ -32,22 +33,32 @@ def extended(
         design = replace(design, groups=tuple(groups))
     if fixed:
         names, columns = (*design.fixed_names, *fixed), (*design.fixed_columns, *fixed.values())
-        design = replace(design, fixed_names=names, fixed_columns=columns)
+        owner = design.fixed_predictor
+        owner = np.concatenate([owner, np.zeros(len(fixed), np.int64)]) if len(owner) else owner
+        design = replace(design, fixed_names=names, fixed_columns=columns, fixed_predictor=owner)
     return model.with_design(design)
 
 
 def refitted(fit: Fit, model: Model) -> Estimates | None:
-    """Estimates by the fit's criterion (REML unless it was ML); None when they are too costly or do not converge."""
-    from .adjusted import Adjusted
-
-    if model.design.n > ROWS or Adjusted(fit).seconds > SECONDS:
+    """Estimates by the fit's criterion (the default one unless it has a likelihood); None when they are too costly or
+    do not converge."""
+    if _dear(fit, model):
         return None
-    estimator = make_estimator(fit.estimator.name if fit.estimator.name in LIKELIHOODS else "reml", {})
+    default = "reml" if fit.model.is_linear else "laplace"
+    estimator = make_estimator(fit.estimator.name if fit.estimator.name in LIKELIHOODS else default, {})
     try:
         found: Estimates = estimator.estimate(model)
-    except (ConvergenceError, np.linalg.LinAlgError):
+    except (ConvergenceError, IdentifiabilityError, np.linalg.LinAlgError):
         return None
     return found
+
+
+def _dear(fit: Fit, model: Model) -> bool:
+    from .adjusted import Adjusted
+
+    if not fit.model.is_linear:
+        return model.design.n > MOST_ROWS
+    return model.design.n > ROWS or Adjusted(fit).seconds > SECONDS
 
 
 def likelihood_ratio(fit: Fit, other: Estimates, more: bool) -> float:

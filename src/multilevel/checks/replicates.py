@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 NUMBERS = 4_000_000  # simulated rows in all
 WORK = 4e9  # operations in all
-FEWEST, MOST = 30, 200
+FEWEST, MOST = 30, 100
 WIDE = 1e3  # prior of a coefficient in units of its own information
 CLOSE = 1e-6  # Newton decrement of a replicate
 

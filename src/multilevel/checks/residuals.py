@@ -130,7 +130,8 @@ def residual_findings(case: Case) -> list[Finding]:
     """All checks of this file that apply."""
     found = [_curvature(case)] if case.solvable else []
     if case.by_row:
-        found += [_outliers(case), _spread(case), _spread_between(case)]
+        found += [_outliers(case)]
+        found += [_spread(case), _spread_between(case)] if case.shaped else []
     return [finding for finding in found if finding is not None]
 
 
@@ -154,7 +155,8 @@ def _outliers(case: Case) -> Finding:
         text = f"the largest of {n} studentised residuals is {s[worst]:.2f} ({p_text(p[worst])} for the largest)."
         return Finding("N_OUTLIERS", "ok", "no outlying rows", text, values=values)
     shown = listed((f"{row} ({s[i]:.1f} sd)" for row, i in zip(places, rows[:20], strict=True)), 3)
-    text = f"{len(rows)} of {n} residuals are too large for normal errors: row {shown}; {p_text(p[worst])}."
+    errors = " for normal errors" if case.model.is_linear else ""
+    text = f"{len(rows)} of {n} residuals are too large{errors}: row {shown}; {p_text(p[worst])}."
     remedy = "Look at these rows (typing errors, other units); refit without them and see what changes."
     severity = "problem" if t[worst] > 8.0 else "caution"
     return Finding("N_OUTLIERS", severity, "outlying rows", text, remedy, {**values, "n": len(rows)})
@@ -211,7 +213,7 @@ def _unit(x: np.ndarray) -> np.ndarray:
 def _spread(case: Case) -> Finding | None:
     """Correlation of squared residuals with each column, over its scatter in replicates."""
     columns = {quote(name): _unit(x) for name, x in case.predictors.items()}
-    columns["the fitted values"] = _unit(case.fit.fitted_values)
+    columns["the fitted values"] = _unit(case.fit.fitted_values if case.model.is_linear else case.reference)
     z = np.column_stack([x for x in columns.values()])
     r, scatter = _correlations(z, case.studentized**2), _correlations(z, case.replicated**2).std(axis=0)
     from scipy.special import ndtr
@@ -230,6 +232,8 @@ def _spread(case: Case) -> Finding | None:
     what = "grows" if ratio[j] > 1.0 else "falls"
     text = f"the residual sd {what} by a factor {size[j]:.2f} over two sd of {names[j]} ({p_text(p[j])})."
     remedy = "Transform the response (log, sqrt) or weight the rows; standard errors and intervals assume one sd."
+    if not case.model.is_linear:
+        remedy = "Let the dispersion depend on it (shape ~ …, phi ~ …), or use a family with another variance."
     severity = "problem" if size[j] > 2.0 else "caution"
     return Finding("N_SPREAD", severity, "spread of the residuals changes", text, remedy, values)
 
@@ -279,6 +283,8 @@ def _spread_between(case: Case) -> Finding | None:
         f"{sds[small]:.2f} times."
     )
     remedy = "Shrinkage trusts noisy and quiet groups alike: transform the response, or weight the rows by group."
+    if not case.model.is_linear:
+        remedy = "Shrinkage trusts noisy and quiet groups alike: let the dispersion vary between them."
     severity = "problem" if cv > 0.4 else "caution"
     return Finding("N_SPREAD_GROUPS", severity, "groups differ in residual spread", text, remedy, values)
 

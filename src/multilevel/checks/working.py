@@ -2,16 +2,17 @@
 
     z_i = η̂_i + s_i/w_i,   Var z = W⁻¹ + ZΣZ',   s = ∂ℓ/∂η,   w = E(−∂²ℓ/∂η²) at the estimates
 
-Score tests of columns and terms are those of the normal model of z with known variances 1/w: its P̃z is the score s with
-what the coefficients fit taken out. Their null distributions use responses of the family itself. Residuals by row are
-randomised quantile residuals, with those of replicated and refitted data beside them (`replicates.py`).
+Score tests of columns and terms are those of the normal model of z with known variances 1/w (φ/w where counts scatter φ
+times as much as the family says): its P̃z is the score s with what the coefficients fit taken out. Their null
+distributions use responses of the family itself. Residuals by row are randomised quantile residuals, with those of
+replicated and refitted data beside them (`replicates.py`).
 
 References: Breslow & Clayton (1993), JASA 88; Lin (1997), Biometrika 84; Dunn & Smyth (1996), JCGS 5.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -23,12 +24,14 @@ from ..formula.layout import Layout
 from ..model.model import Model
 from ..predictions.linear import linear_predictors
 from .adjusted import Adjusted, Sums, _times
+from .base import ALPHA, holm
 from .case import ROWS, SLOW, Case, Effects, Look
-from .replicates import Refit, Replicates
+from .replicates import Refit, Replicates, upper_p
 
 LOOKS = 20  # simulated responses from which expected curvatures are averaged
 LEAST_WEIGHT = 1e-9  # of a row, relative to the largest
 LEAST_SEEN = 1e-6
+LEAST = 1.1  # ratio of overdispersion below which it is of no consequence
 
 
 def case_of(fit: Fit, seed: int = 0, data: Any = None) -> Case:
@@ -46,7 +49,13 @@ class WorkingCase(Case):
     # --- score tests ---------------------------------------------------------------------------------------------
     @cached_property
     def adjusted(self) -> Adjusted:
-        return WorkingAdjusted(self.fit, self.seed)
+        return WorkingAdjusted(self.fit, self.seed, self.dispersion)
+
+    @cached_property
+    def dispersion(self) -> float:
+        """How much more rows scatter than the family says, where they clearly do: otherwise every score is an alarm."""
+        over = overdispersion(self)
+        return max(over.ratio, 1.0) if over is not None and over.above else 1.0
 
     @cached_property
     def solvable(self) -> bool:
@@ -70,6 +79,14 @@ class WorkingCase(Case):
         if len(self.design.layout.locations) > 1:
             return self._skip("residuals row by row: categories without order have none on one scale")
         return self.null is not None
+
+    @cached_property
+    def shaped(self) -> bool:
+        family, levels = self.model.distribution.family, self.model.observations.levels
+        several = family.ordered and len(levels) > 2
+        if not family.discrete or scatters(self.fit) or several:
+            return True
+        return self._skip("shape and spread of residuals: do not apply, a yes or no has neither")
 
     @cached_property
     def sums(self) -> dict[str, Sums]:
@@ -159,6 +176,44 @@ class WorkingCase(Case):
         return out
 
 
+@dataclass(frozen=True)
+class Overdispersion:
+    """χ² over that of replicates, both p-values (Holm), and whether it is clearly above."""
+
+    ratio: float
+    expected: float
+    spread: float
+    over: float
+    under: float
+
+    @property
+    def above(self) -> bool:
+        return self.over < ALPHA and self.ratio > LEAST
+
+
+def overdispersion(case: Case) -> Overdispersion | None:
+    """The Pearson statistic against its replicates; None where rows have no scatter of their own, or no replicates."""
+    if not scatters(case.fit) or not case.by_row or case.null is None or case.look is None:
+        return None
+    observed, null = float(case.look.pearson), case.null.pearson
+    over, under = holm([upper_p(observed, null), upper_p(-observed, -null)])
+    mean = float(null.mean())
+    return Overdispersion(observed / mean, mean, float(null.std(ddof=1)), float(over), float(under))
+
+
+def is_count(fit: Fit) -> bool:
+    """Whether rows are counts without an upper bound."""
+    family = fit.model.distribution.family
+    return family.discrete and family.links[0] == "log"
+
+
+def scatters(fit: Fit) -> bool:
+    """Whether a row can show more or less scatter than its mean allows: counts, and trials in numbers."""
+    obs = fit.model.observations
+    several = obs.trials is not None and bool(np.any(obs.trials > 1.0))
+    return fit.model.distribution.family.discrete and (is_count(fit) or several)
+
+
 # --- statistics of a response and its fit ---------------------------------------------------------------------------
 def randomised(fit: Fit, found: Refit, rng: np.random.Generator) -> np.ndarray:
     """Quantile residuals of every row, uniform within the step of F at y."""
@@ -198,10 +253,10 @@ def excess_zeros(fit: Fit, found: Refit) -> float:
 class WorkingAdjusted(Adjusted):
     """Products with P̃ of the working model; replicated scores come from responses of the family."""
 
-    def __init__(self, fit: Fit, seed: int = 0) -> None:
-        self.own = fit
+    def __init__(self, fit: Fit, seed: int = 0, dispersion: float = 1.0) -> None:
+        self.own, self.dispersion = fit, dispersion
         self.weights = working_weights(fit, seed)
-        super().__init__(working_fit(fit, self.weights), seed)
+        super().__init__(working_fit(fit, self.weights, dispersion), seed)
 
     @cached_property
     def null(self) -> np.ndarray:
@@ -212,7 +267,7 @@ class WorkingAdjusted(Adjusted):
         for i in range(self.draws):
             at = distribution.derivatives(obs.with_y(distribution.simulate(obs, eta, rng)), eta, 1)
             assert at.first is not None
-            out[:, i] = np.nan_to_num(at.first[:, 0]) / self.w
+            out[:, i] = np.nan_to_num(at.first[:, 0]) / self.weights * self.dispersion**0.5
         for group, root in zip(self.design.groups, self.maps, strict=True):
             b = np.einsum("kj,ljm->lkm", root, rng.standard_normal((len(group.levels), root.shape[1], self.draws)))
             for j, column in enumerate(group.columns):
@@ -233,8 +288,8 @@ def working_weights(fit: Fit, seed: int = 0) -> np.ndarray:
     return np.asarray(np.maximum(total / LOOKS, LEAST_WEIGHT * max(float(total.max()) / LOOKS, 1e-300)))
 
 
-def working_fit(fit: Fit, weights: np.ndarray) -> Fit:
-    """The fit of the normal model z = Xβ + Zb + e, Var e = 1/w, with the location's columns and terms."""
+def working_fit(fit: Fit, weights: np.ndarray, dispersion: float = 1.0) -> Fit:
+    """The fit of the normal model z = Xβ + Zb + e, Var e = φ/w, with the location's columns and terms."""
     model, design = fit.model, fit.model.design
     eta = linear_predictors(fit)
     at = model.distribution.derivatives(model.observations, eta, 1)
@@ -254,7 +309,7 @@ def working_fit(fit: Fit, weights: np.ndarray) -> Fit:
         groups=tuple(design.groups[t] for t in terms),
         offset=offset,
         weights=None,
-        known_se=1.0 / np.sqrt(weights),
+        known_se=np.sqrt(dispersion / weights),
         layout=Layout(),
         fixed_predictor=np.zeros(0, np.int64),
         offsets=(),

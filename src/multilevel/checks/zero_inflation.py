@@ -15,8 +15,8 @@ import numpy as np
 
 from .base import ALPHA, Finding, holm, p_text
 from .case import Case
-from .overdispersion import is_count
 from .replicates import upper_p
+from .working import is_count
 
 if TYPE_CHECKING:
     from ..fit.fit import Fit

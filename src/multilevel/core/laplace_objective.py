@@ -12,8 +12,17 @@ from .laplace import Laplace, LaplaceState
 from .likelihood import bend
 from .objective import GaussianObjective
 
+LONG_WAY, FLAT, NEVER = 5.0, 0.02, 20.0  # of a constant, on its link's scale: suspicious, no information, the limit
 SAME = 0.05  # standard errors within which the Hessian is taken to be what it was
 FAR = 3.0  # how far a coefficient of a standardised column may move at once
+
+
+class ConstantAtLimit(Exception):
+    """A constant of the family wanders off to where it says nothing: no overdispersion, no extra zeros."""
+
+    def __init__(self, name: str, sign: float, value: float) -> None:
+        super().__init__(name)
+        self.name, self.sign, self.value = name, sign, value
 
 
 class LaplaceObjective(GaussianObjective):
@@ -70,8 +79,19 @@ class LaplaceObjective(GaussianObjective):
             if n:
                 known[:n, :n] += self._bends_of(state, slope.scores)
             self._model = state.theta, known
+        self._refuse_flat(state.theta, slope.gradient, known)
         self._seconds += time.perf_counter() - clock
         return slope.gradient, known
+
+    def _refuse_flat(self, theta: np.ndarray, gradient: np.ndarray, hessian: np.ndarray) -> None:
+        """Leave the search where a constant is far from its start, still on its way out, and flat."""
+        laplace = self.likelihood
+        for name, _, place in laplace.rows.constants:
+            j = laplace.n_theta + place
+            gone = theta[j] - laplace.start_coefficients[place]
+            if abs(gone) > LONG_WAY and gradient[j] * gone < 0.0 and max(abs(gradient[j]), abs(hessian[j, j])) < FLAT:
+                sign = float(np.sign(gone))
+                raise ConstantAtLimit(name, sign, float(laplace.start_coefficients[place] + sign * NEVER))
 
     def _model_near(self, state: LaplaceState) -> np.ndarray | None:
         """The last model of the Hessian, where it is from a point less than `SAME` standard errors away."""

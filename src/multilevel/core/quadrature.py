@@ -22,7 +22,7 @@ from .likelihood import Slope
 from .mode import TOLERANCE
 from .quadrature_levels import Integral, Level, chain_of
 
-MOST = 1_000_000  # points of a rule that is not made in order to count them
+MOST = 50_000  # points beyond which a rule is not made in order to count them
 
 
 @dataclass(frozen=True)
@@ -106,5 +106,6 @@ def points(rows: LatentRows, nodes: int) -> int:
     """Points of the product rule for the levels of the outermost factor, nested ones inside."""
     out = 1
     for factor in rows.factors:
-        out *= nodes**factor.k if nodes**factor.k > MOST else len(product_rule(nodes, factor.k))
+        whole = nodes**factor.k
+        out *= whole if factor.k == 1 or whole > MOST else len(product_rule(nodes, factor.k))
     return out

@@ -10,6 +10,7 @@ the same up to a constant, and the fit costs what the distinct rows cost.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -235,6 +236,24 @@ def _factor(design: Design, merged: Any, items: Sequence[tuple[Column, Shift]], 
         owner[first:last] = latent.index(design.groups[t].predictor)
     codes = np.ascontiguousarray(group.codes, dtype=np.int32)
     return RowFactor(merged.label, len(group.levels), codes, z, owner, merged.terms)
+
+
+def held(rows: LatentRows, name: str, value: float) -> LatentRows:
+    """The rows with a constant held at a value, as part of the offset."""
+    ((predictor, place),) = [(d, p) for n, d, p in rows.constants if n == name]
+    offsets = rows.offsets.copy()
+    offsets[:, predictor] += value
+    keep = np.arange(rows.n_coefficients) != place
+    x = tuple(np.zeros((rows.n, 0)) if d == predictor else c for d, c in enumerate(rows.x))
+    ends = np.cumsum([0, *(c.shape[1] for c in x)])
+    return replace(
+        rows,
+        x=x,
+        places=tuple(slice(int(a), int(b)) for a, b in itertools.pairwise(ends)),
+        offsets=offsets,
+        to_beta=rows.to_beta[:, keep],
+        constants=tuple((n, d, p - int(p > place)) for n, d, p in rows.constants if n != name),
+    )
 
 
 # --- merging and sorting -----------------------------------------------------------------------------------------

@@ -59,8 +59,8 @@ def maximise_approximation(
         curvature.__dict__["hessian"] = hessian
         progress.scaled_gradient = scaled_gradient(curvature.here, hessian)
         progress.converged = progress.scaled_gradient < CONVERGED
-    if progress.converged and not curvature.definite:  # a saddle: the plain driver leaves it
-        state, again = minimise(LaplaceObjective(criterion), state.theta, maxiter)
+    if maxiter >= SEARCHED and not (progress.converged and curvature.definite):  # a saddle, or a flat valley
+        state, again = minimise(_plain(criterion), state.theta, maxiter)
         progress = replace(again, iterations=progress.iterations + again.iterations)
         curvature = Curvature(criterion, state, progress.zeros)
     curvature = curvature.polished() if progress.converged else curvature
@@ -69,6 +69,13 @@ def maximise_approximation(
     if not progress.converged:
         raise _not_converged(estimates, progress)
     return estimates
+
+
+def _plain(criterion: Laplace) -> LaplaceObjective:
+    """The objective without corrections from the steps: exact Hessians take their place where steps are slow."""
+    out = LaplaceObjective(criterion)
+    out.learns = False
+    return out
 
 
 def internal_theta(model: Model, criterion: Laplace, start: Sequence[float]) -> np.ndarray:

@@ -10,13 +10,15 @@ Reference: Geyer (2009), *Likelihood inference in exponential families and direc
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from ..core.laplace import Laplace
-from ..errors import IdentifiabilityError, SeparationWarning, listed, printable
+from ..core.laplace_objective import ConstantAtLimit
+from ..data.latent_rows import held as held_rows
+from ..errors import IdentifiabilityError, IdentifiabilityWarning, SeparationWarning, listed, printable
 from ..fit.estimates import Estimates
 from ..fit.generalized import GeneralizedCertainty
 from ..model.limit import limited
@@ -42,7 +44,7 @@ def in_the_limit(model: Model, make: Make, maximise: Callable[[Model, Laplace], 
     criterion = make(model)
     limit, found = at_infinity(model, criterion)
     if found is None:
-        return maximise(model, criterion)
+        return _constants_in_the_limit(model, make, maximise, criterion)
     if model.separation == "raise":
         raise IdentifiabilityError(_message(model, found), code="E_SEPARATION", hint=HINT)
     criterion = make(limit)
@@ -50,6 +52,62 @@ def in_the_limit(model: Model, make: Make, maximise: Callable[[Model, Laplace], 
     phi = left.notes["phi"]
     finite = np.zeros(len(left.beta)) if phi is None else criterion.rows.to_beta @ np.array(phi)[criterion.n_theta :]
     return _infinite(model, left, found, finite)
+
+
+def _constants_in_the_limit(
+    model: Model, make: Make, maximise: Callable[[Model, Laplace], Estimates], criterion: Laplace
+) -> Estimates:
+    """Estimates, with constants of the family held at their limit where the likelihood rises towards it."""
+    limits: dict[str, tuple[float, float]] = {}
+    held = model
+    while True:
+        try:
+            found = maximise(held, criterion)
+            break
+        except ConstantAtLimit as limit:
+            limits[limit.name] = limit.sign, limit.value
+            held = with_constants(held, {limit.name: limit.value})
+            criterion = make(held)
+    if not limits:
+        return found
+    family = model.distribution.family
+    names = [name for name, _, _ in model.rows.constants]
+    links = {name: model.distribution.links[d] for name, d, _ in model.rows.constants}
+    values: dict[str, float] = {}
+    for name in names:
+        if name in limits:
+            values.update(family.natural(name, limits[name][0] * np.inf, links[name]))
+    notes = {
+        **found.notes,
+        "held": {name: value for name, (_, value) in limits.items()},
+        "constants": {**found.notes["constants"], **{name: value for name, (_, value) in limits.items()}},
+    }
+    warned = tuple(
+        IdentifiabilityWarning(
+            f'"{name}" of the family "{model.family}" is at its limit ({values.get(name, np.nan):g}): the likelihood only '
+            "rises towards it",
+            code="W_PARAMETER_LIMIT",
+            hint=f"The rows show nothing that needs {name}: use the simpler family without it.",
+        )
+        for name in limits
+    )
+    return replace(
+        found,
+        dispersion={**found.dispersion, **values},
+        n_parameters=found.n_parameters + len(limits),
+        warnings=(*found.warnings, *warned),
+        notes=notes,
+    )
+
+
+def with_constants(model: Model, values: Mapping[str, float]) -> Model:
+    """The model with constants of its family held at values, on their links' scales."""
+    rows = model.rows
+    for name, value in values.items():
+        rows = held_rows(rows, name, value)
+    out = model.with_design(model.design)
+    out.__dict__["rows"] = rows
+    return out
 
 
 def at_infinity(model: Model, criterion: Laplace) -> tuple[Model, Separation | None]:

@@ -117,6 +117,10 @@ def _at_approximation(model: Model, estimator: Estimator, notes: Mapping[str, An
         from ..estimators.limits import at_infinity
 
         criterion = estimator.criterion(at_infinity(model, criterion)[0], notes)  # type: ignore[attr-defined]
+    if notes.get("held"):
+        from ..estimators.limits import with_constants
+
+        criterion = estimator.criterion(with_constants(model, notes["held"]), notes)  # type: ignore[attr-defined]
     state = criterion.evaluate(np.array(notes["phi"], dtype=float))
     return GeneralizedCertainty(criterion, state, set(notes["zeros"]))
 

@@ -81,6 +81,8 @@ def _of_some(
     if distribution.family.discrete:
         return [_least_integer(below, share, n) for share in shares]
     scale = distribution.family.mean_scale(distribution.links)
+    if scale == "log" and np.any(below(np.zeros(n)) > 0.0):
+        scale = "identity"  # a positive mean of responses that need not be
     with np.errstate(all="ignore"):
         width = np.sqrt(distribution.variance(obs, eta))
     return [_crossing(below, share, centre, width, scale) for share in shares]

@@ -58,6 +58,8 @@ def _finding(label: str, levels: int, more: str, values: dict[str, Any]) -> Find
 def _after(case: Case, label: str, levels: int) -> Finding:
     """With the interval and the penalised estimate of the first coefficient, where the profile is cheap."""
     t = next(t for t, g in enumerate(case.design.groups) if g.label == label)
+    if not case.model.is_linear:
+        return _finding(label, levels, *_interval(case, t))
     if not case.fit.estimates.certainty.profiles:  # no likelihood, or too large
         return _finding(label, levels, "", {})
     low, high = case.fit.sd_intervals(case.fit.level)[0][t][0]
@@ -66,6 +68,16 @@ def _after(case: Case, label: str, levels: int) -> Finding:
     more = f" (estimate {sd:.3g}, {100.0 * case.fit.level:.4g}% interval {low:.3g} to {high:.3g}; "
     more += f"{penalised:.3g} under a weak prior that avoids zero)"
     return _finding(label, levels, more, {"sd": sd, "lower": low, "upper": high, "penalised": penalised})
+
+
+def _interval(case: Case, term: int) -> tuple[str, dict[str, Any]]:
+    """The estimate with its interval, where there is one."""
+    sd = float(case.fit.estimates.covariances[term][0, 0]) ** 0.5
+    low, high = case.fit.sd_intervals(case.fit.level)[0][term][0]
+    if not math.isfinite(low + high):
+        return "", {}
+    text = f" (estimate {sd:.3g}, {100.0 * case.fit.level:.4g}% interval {low:.3g} to {high:.3g})"
+    return text, {"sd": sd, "lower": low, "upper": high}
 
 
 def penalised_sd(fit: Fit, term: int) -> float:

@@ -34,12 +34,14 @@ class Mixture(Advice):
     """Asks the effects of every coefficient whether they come from two kinds of levels."""
 
     def after(self, case: Case) -> list[Finding]:
-        asked = [(e, e.weight > SEEN) for e in case.effects]
-        asked = [(e, seen) for e, seen in asked if int(seen.sum()) >= LEAST_LEVELS]
-        if not asked:
+        stars = [None] * len(case.effects) if case.null is None else case.null.effects
+        given = [(e, e.weight > SEEN, star) for e, star in zip(case.effects, stars, strict=True)]
+        given = [g for g in given if int(g[1].sum()) >= LEAST_LEVELS]
+        if not given:
             return []
         rng = np.random.default_rng(case.seed)
-        tests = [_test(e, seen, rng) for e, seen in asked]
+        tests = [_test(e, seen, star, rng) for e, seen, star in given]
+        asked = [(e, seen) for e, seen, _ in given]
         p = holm([t.p_value for t in tests])
         found = zip(p, asked, tests, strict=True)
         hits = [(float(q), e, seen, t) for q, (e, seen), t in found if q < ALPHA and t.separate]
@@ -67,12 +69,14 @@ class TwoKinds:
         return apart and LEAST_WEIGHT < self.weight < 1.0 - LEAST_WEIGHT
 
 
-def _test(effects: Effects, seen: np.ndarray, rng: np.random.Generator) -> TwoKinds:
-    z = effects.z[seen]
-    if len(z) > MOST_LEVELS:
-        z = rng.choice(z, MOST_LEVELS, replace=False)
+def _test(effects: Effects, seen: np.ndarray, star: np.ndarray | None, rng: np.random.Generator) -> TwoKinds:
+    """`star` are replicated effects (L, draws), where these need not be normal; normal ones are drawn otherwise."""
+    places = np.flatnonzero(seen)
+    if len(places) > MOST_LEVELS:
+        places = np.sort(rng.choice(places, MOST_LEVELS, replace=False))
+    z = effects.z[places]
     ratio, weight, low, high, sd, upper = _two(z[None])
-    null = _two(rng.standard_normal((DRAWS, len(z))))[0]
+    null = _two(rng.standard_normal((DRAWS, len(z))) if star is None else star[places].T)[0]
     # the tail of the simulated ratios continued by an exponential with the upper half's mean excess
     middle = float(np.median(null))
     excess = max(float(np.mean(null[null > middle] - middle)), 1e-9)

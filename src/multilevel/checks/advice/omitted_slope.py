@@ -19,7 +19,7 @@ from ...errors import printable
 from ...formula.design import GroupColumns
 from ...variance.icc import residual_variance
 from ..base import ALPHA, Finding, holm, p_text, percent, quote
-from ..refit import extended, refitted, with_slope
+from ..refit import LIKELIHOODS, extended, refitted, with_slope
 from ..score_tests import TermScore, term_score
 from .base import Advice
 
@@ -108,7 +108,7 @@ def _refit(case: Case, label: str, name: str) -> tuple[float | None, float | Non
     if other is None:
         return None, None
     gain = other.log_likelihood - case.fit.log_likelihood
-    return float(other.covariances[-1][0, 0]) ** 0.5, gain if case.fit.estimator.name in ("reml", "ml") else None
+    return float(other.covariances[-1][0, 0]) ** 0.5, gain if case.fit.estimator.name in LIKELIHOODS else None
 
 
 MEMBER = OmittedSlope()

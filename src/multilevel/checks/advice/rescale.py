@@ -1,5 +1,7 @@
 """Scales of predictors: sizes that differ a thousandfold, and zeros far outside the data where slopes vary.
 
+On a log or logit scale also: coefficients beyond ±10, where one unit multiplies odds or rates by more than 20,000.
+
 The estimates do not suffer (columns are centred and scaled internally), their reading does: coefficients of 1e-6, and a
 standard deviation of intercepts at a place where there are no data, with a correlation near ±1 to the slopes.
 """
@@ -18,9 +20,14 @@ from .base import Advice
 if TYPE_CHECKING:
     from ...formula.design import GroupColumns
     from ...model.model import Model
+    from ..case import Case
 
 APART = 1e3  # ratio of the standard deviations of two predictors
 FAR = 5.0  # distance of zero from the mean, in standard deviations
+
+
+LARGE = 10.0  # coefficient on a log or logit scale
+MULTIPLY = ("log", "logit", "cloglog")
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,43 @@ class Rescale(Advice):
         spreads = list(_spreads(model).values())
         text = f"standard deviations of predictors from {min(spreads):.3g} to {max(spreads):.3g}."
         return [Finding("N_SCALES", "ok", "predictors are of like size", text)]
+
+    def after(self, case: Case) -> list[Finding]:
+        found, steep = self.before(case.model), _steep(case)
+        return found if steep is None else [f for f in found if f.severity != "ok"] + [steep]
+
+
+def _steep(case: Case) -> Finding | None:
+    """A coefficient that is finite and large where it multiplies."""
+    design, distribution = case.design, case.model.distribution
+    if case.model.is_linear:
+        return None
+    beta = case.fit.estimates.beta
+    large = [
+        (abs(float(b)), name)
+        for name, column, b, d in zip(
+            design.fixed_names, design.fixed_columns, beta, design.fixed_predictor, strict=True
+        )
+        if column is not None and np.isfinite(b) and abs(b) > LARGE and distribution.links[int(d)] in MULTIPLY
+    ]
+    if not large:
+        return None
+    size, name = max(large)
+    j = design.fixed_names.index(name)
+    column = np.asarray(design.fixed_columns[j])
+    values = {"term": name, "estimate": float(beta[j]), "sd": float(column.std())}
+    title = f"a large coefficient of {quote(name)}"
+    if size * float(column.std()) > LARGE:
+        text = f"it is {beta[j]:.3g}: one standard deviation of the column moves rows from certain to impossible."
+        remedy = (
+            "Look for rows that it nearly separates: few of them decide the estimate; pool categories, or use a prior."
+        )
+        return Finding("N_SCALES", "caution", title, text, remedy, values)
+    text = (
+        f"it is {beta[j]:.3g} and the column has sd {column.std():.3g}: one unit is far more than the data differ by."
+    )
+    remedy = f"Use other units, or scale({printable(name, 30)}): the coefficient becomes readable."
+    return Finding("N_SCALES", "note", title, text, remedy, values)
 
 
 def _spreads(model: Model) -> dict[str, float]:

@@ -20,6 +20,7 @@ from .base import Advice
 if TYPE_CHECKING:
     from ..case import Case
 
+OTHER = "The term can be dropped from this predictor; of categories without order, from all of them or none."
 RATIO = 1e-8  # of eigenvalues below which a direction is degenerate
 
 
@@ -52,7 +53,8 @@ def _finding(case: Case, t: int) -> Finding:
     variances = np.diag(covariance)
     values = {"group": group.label, "terms": list(group.names), "rank": _rank(covariance)}
     text, direction = _words(names, covariance)
-    remedy = f"A simpler formula: {printable(_simpler(case, t, variances), 300)}"
+    plain = len(case.design.layout.locations) == 1 and case.design.groups[t].predictor == 0
+    remedy = f"A simpler formula: {printable(_simpler(case, t, variances), 300)}" if plain else OTHER
     values["direction"] = direction
     severity = "caution" if variances.any() else "note"
     return Finding("W_BOUNDARY", severity, f"singular covariance by {quote(group.label)}", text, remedy, values)
