@@ -96,7 +96,7 @@ def test_cavities_are_near_the_exact_conditional_densities() -> None:
     expected = np.array([whole - exact(data["y"][rows != i], data["g"][rows != i], sd) for i in rows])
     found = HeldOut(fit).rows_out().log_density
     error = np.abs(found - expected)
-    assert np.median(error) < 0.03
+    assert np.median(error) < 0.05
     assert np.quantile(error, 0.9) < 0.12  # rows far out are off by more: `rows_predicted` takes a step without them
     assert found.sum() == pytest.approx(expected.sum(), abs=0.5)
 

@@ -15,7 +15,7 @@ from ..core.curvature import Curvature
 from ..core.laplace import Laplace
 from ..core.levels_out import GroupsWithout, LevelsOut
 from ..core.sets_out import SetsOut
-from ..data.latent_rows import LatentRows, latent_rows
+from ..data.latent_rows import LatentRows, held, latent_rows
 from ..errors import SettingError
 from ..numerics.newton import _move
 from .deletion import Deleted, whole
@@ -58,7 +58,10 @@ class HeldOut:
     @cached_property
     def rows(self) -> LatentRows:
         """The rows in internal coordinates, neither merged nor sorted; without groups where the fit has none."""
-        return plain_rows(self.fit.model, bool(self.curvature.criterion.scales))
+        rows = plain_rows(self.fit.model, bool(self.curvature.criterion.scales))
+        for name, value in self.fit.estimates.notes.get("held", {}).items():
+            rows = held(rows, name, value)  # constants at their limit
+        return rows
 
     @cached_property
     def cavity(self) -> Cavity:

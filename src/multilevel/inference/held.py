@@ -39,7 +39,11 @@ def held(fit: Fit, names: Sequence[Parameter]) -> Iterator[tuple[Parameter, Targ
     sds = fit.sd_errors[0] if fit.model.design.groups else []
     for name in names:
         if name.constant:
-            _, predictor, place = criterion.rows.constants[name.place[0]]
+            own = [(d, p) for n, d, p in criterion.rows.constants if n == name.kind]
+            if not own:  # at its limit
+                yield name, None, _same
+                continue
+            predictor, place = own[0]
             a = np.eye(criterion.n_coefficients)[place]
             link = criterion.distribution.links[predictor]
             yield name, HeldCoefficient(criterion, state, a, _error(certainty, a)), _natural(link)
