@@ -1,7 +1,7 @@
-"""The table of ``docs/approximations.md``: ``python docs/make_approximations.py`` computes it again and writes it there.
+"""The table of ``docs/approximations.md``: ``python docs/make_approximations.py`` computes and writes it.
 
-Binary clusters, logit P(y = 1) = β + u, u ~ N(0, τ²), with β = 0.5. The exact likelihood is computed here by other means
-than the package's: clusters of a size with k successes share one integral, over 200 Gauss–Hermite nodes of N(0, τ²).
+Binary clusters, logit P(y = 1) = β + u, u ~ N(0, τ²), with β = 0.5. The exact likelihood is computed here by other
+means than the package's: clusters with k successes share one integral, over 200 Gauss–Hermite nodes of N(0, τ²).
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ def main() -> None:
     """Compute and write."""
     warnings.simplefilter("ignore")
     head = [
-        "| rows | τ | τ̂ exact | Laplace | order 2 | AGQ | logLik: Laplace | order 2 | AGQ | nodes | adequacy: logLik | τ̂ | se "
-        "| verdict |",
+        "| rows | τ | τ̂ exact | Laplace | order 2 | AGQ | logLik: Laplace | order 2 | AGQ | nodes "
+        "| adequacy: logLik | τ̂ | se | verdict |",
         "|" + "---|" * 14,
     ]
     lines = head + [line(size, tau) for size in SIZES for tau in SDS]

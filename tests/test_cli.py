@@ -560,3 +560,82 @@ def test_demo(run, tmp_path):
 def test_demo_refuses_a_file_as_directory(run, tmp_path):
     (tmp_path / "file").write_text("")
     assert run("demo", "--output", tmp_path / "file")[0] == 5
+
+
+# --- families ------------------------------------------------------------------------------------------------------
+@pytest.fixture
+def families(table):
+    """Counts, successes of trials, ratings and names of choices."""
+    g, x = [f"g{i % 8}" for i in range(96)], [((7 * i) % 13) / 6.0 - 1.0 for i in range(96)]
+    mean = [round(2.0 + x[i] + (i % 8) / 3.0) for i in range(96)]
+    y = [max(mean[i] + (5 * i) % 4 - 2, 0) for i in range(96)]
+    k, n = [min(y[i], 6) for i in range(96)], [7] * 96
+    r = [min(max(mean[i] + (3 * i) % 5 - 3, 0), 3) + 1 for i in range(96)]
+    t, w = [1.0 + (i % 3) for i in range(96)], [0.1 * (i % 2) for i in range(96)]
+    return table(y=y, k=k, n=n, r=r, x=x, g=g, t=t, w=w)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        (["y ~ x + (1 | g)", "--family", "poisson"], "Poisson(mu)"),
+        (["k ~ x + (1 | g)", "--family", "binomial", "--trials", "n"], "96 rows, 672 trials"),
+        (["k | weights(t) ~ x", "--family", "binomial", "--trials", "n"], "k | weights(t) + trials(n) ~ x"),
+        (["k | trials(n) ~ x + (1 | g)", "--family", "binomial", "--link", "probit"], "probit(mu)"),
+        (["r ~ x + (1 | g)", "--family", "ordinal"], "Thresholds:"),
+        (["y ~ x + (1 | g); zi ~ x", "--family", "zip"], "logit(zi) = b2 + b3·x"),
+        (["y ~ x + (1 | g)", "--family", "nbinom2", "--offset", "w"], "offset"),
+        (["y ~ x", "--family", "poisson"], "no grouping term"),
+        (["k ~ x + (1 | g)", "--family", "binomial", "--trials", "n", "--estimator", "agq"], "quadrature"),
+    ],
+)  # fmt: skip
+def test_families_are_fitted(run, families, arguments, shown):
+    status, out, _ = run("fit", families, *arguments)
+    assert status == 0
+    assert shown in out
+    status, out, _ = run("describe", families, *[a for a in arguments if a not in ("--estimator", "agq")])
+    assert status == 0
+    assert "Generalized linear" in out
+
+
+def test_predictions_of_trials_and_ratings(run, families, table, tmp_path):
+    path, new = tmp_path / "k.fit", table("new.csv", x=[0.0, 1.0], g=["g1", "g2"], n=[3, 9])
+    assert run("fit", families, "k ~ x + (1 | g)", "--family", "binomial", "--trials", "n", "--save", path)[0] == 0
+    texts = (run("predict", path, new, "--kind", kind)[1] for kind in ("mean", "response"))
+    mean, count = (list(csv.DictReader(io.StringIO(text))) for text in texts)
+    for m, c, n in zip(mean, count, (3, 9), strict=True):
+        assert float(c["estimate"]) == pytest.approx(n * float(m["estimate"]))
+        assert 0.0 < float(m["lower"]) < float(m["upper"]) < 1.0
+    short = table("short.csv", x=[0.0], g=["g1"])
+    status, out, err = run("predict", path, short, "--kind", "response")
+    assert (status, out) == (3, "")
+    assert "trials" in err[0]
+    other = table("other.csv", x=[0.0], n=[2])
+    assert run("predict", path, other, "--target", "new_group", "--kind", "response")[0] == 0
+    path = tmp_path / "r.fit"
+    assert run("fit", families, "r ~ x + (1 | g)", "--family", "cumulative", "--save", path)[0] == 0
+    (row, _) = csv.DictReader(io.StringIO(run("predict", path, new)[1]))
+    assert sum(float(row[f"estimate[{k}]"]) for k in (1, 2, 3, 4)) == pytest.approx(1.0)
+    (row, _) = csv.DictReader(io.StringIO(run("predict", path, new, "--kind", "response")[1]))
+    assert row["category"] in "1234"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (["k ~ x", "--family", "binomail"], 2, 'did you mean "binomial"?'),
+        (["y ~ x", "--family", "poisson", "--link", "lag"], 2, 'did you mean "log"?'),
+        (["k ~ x", "--family", "binomial", "--trials", "m"], 3, 'unknown column "m"'),
+        (["k ~ x", "--family", "poisson", "--trials", "n"], 3, "binomial"),
+        (["k ~ x", "--family", "binomial"], 3, "trials(n)"),
+        (["x ~ 1", "--family", "poisson"], 3, "row 0"),
+        (["y ~ x; zi ~ x", "--family", "poisson"], 3, '"zi"'),
+        (["y ~ x; zi ~ ", "--family", "zip"], 3, "formula"),
+        (["k junk", "--family", "binomial", "--trials", "n"], 3, "junk"),
+        (["y ~ x + (1 | g)", "--family", "poisson", "--estimator", "reml"], 3, "laplace"),
+    ],
+)  # fmt: skip
+def test_families_that_cannot_be_fitted_are_told_in_a_line(run, families, arguments, status, words):
+    found, out, err = run("fit", families, *arguments)
+    assert (found, out, len(err)) == (status, "", 1)
+    assert words in err[0]

@@ -12,7 +12,8 @@ MEANING: dict[str, str] = {
     "term_1": "first coefficient of a correlation",
     "term_2": "second coefficient of a correlation",
     "parameter": "kind or name of a parameter: fixed, sd, sigma, correlation; shape, phi, zi, … of the family",
-    "estimate": "point estimate (posterior mean for samplers); of a probability for each category one column, estimate[good]",
+    "estimate": "point estimate (posterior mean for samplers); probabilities of categories have one column each, "
+    "estimate[good]",
     "std_error": "standard error of the estimate (posterior standard deviation for samplers)",
     "df": "degrees of freedom of the t statistic (Satterthwaite), infinite when the variance is known; of a likelihood "
     "ratio: parameters that the larger model has more",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -12,31 +12,22 @@ from generalized_data import FAMILIES, columns, table
 
 import multilevel as ml
 from multilevel.checks.autocorrelation import acf
+from multilevel.checks.base import Checks
 from multilevel.checks.predictive import predictive_checks
 from multilevel.checks.replicates import Replicates, upper_p
 from multilevel.checks.working import case_of, overdispersion, scatters
 
 
-@lru_cache(maxsize=None)
-def fitted(family: str, response: str | None = None, extra: str = "") -> ml.Fit:
+@cache
+def fitted(family: str, response: str | None = None) -> ml.Fit:
     response = response or FAMILIES[family]
-    data = table()
-    if extra:
-        data[extra] = EXTRA[extra](data)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return ml.fit(
-            f"{response} ~ x + (1 | g)", data[[*columns(response), *([extra] if extra else [])]], family=family
-        )
+        return ml.fit(f"{response} ~ x + (1 | g)", table()[columns(response)], family=family)
 
 
-EXTRA = {
-    "clump": lambda d: [f"c{i % 25}" for i in np.random.default_rng(1).permutation(len(d))],
-}
-
-
-@lru_cache(maxsize=None)
-def checked(family: str, response: str | None = None) -> ml.Fit:
+@cache
+def checked(family: str, response: str | None = None) -> Checks:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return ml.check(fitted(family, response))

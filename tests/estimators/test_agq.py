@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import multilevel as ml
-from multilevel.errors import ConvergenceWarning, IdentifiabilityError, SettingError
+from multilevel.errors import ConvergenceError, ConvergenceWarning, IdentifiabilityError, SettingError
 
 
 def table(groups=40, size=4, tau=1.4, seed=2, above=0.0):
@@ -133,6 +133,17 @@ def test_a_ladder_that_does_not_settle_says_so(model, monkeypatch):
     with pytest.warns(ConvergenceWarning, match="not settled: from 2 to 3 nodes"):
         fit = model.fit("agq")
     assert [w.code for w in fit.warnings] == ["W_QUADRATURE"]
+
+
+def test_the_second_order_runs_away_where_groups_tell_nothing():
+    g = np.repeat(np.arange(60), 6)
+    y = np.repeat(np.arange(60) % 2, 6).astype(float)  # every group all 0 or all 1, but for a few
+    y[:6] = [1.0, 0.0, 1.0, 0.0, 0.0, 1.0]
+    data = {"y": y, "x": np.random.default_rng(0).standard_normal(360), "g": g.astype(str)}
+    with pytest.raises(ConvergenceError, match="its expansion fails") as caught:
+        ml.fit("y ~ x + (1 | g)", data, family="bernoulli", order=2)
+    assert "agq" in caught.value.hint
+    assert caught.value.partial is not None
 
 
 # --- adequacy ------------------------------------------------------------------------------------------------

@@ -111,7 +111,8 @@ def test_golden_files_of_older_versions_load():
     for name, predictions in expected.items():
         fit = ml.load(GOLDEN / name)
         assert fit.predict()["estimate"].to_numpy() == pytest.approx(predictions["estimate"], rel=1e-12)
-        assert fit.predict()["std_error"].to_numpy() == pytest.approx(predictions["std_error"], rel=1e-9)
+        digits = 1e-9 if fit.model.is_linear else 1e-5  # of standard errors that differences find
+        assert fit.predict()["std_error"].to_numpy() == pytest.approx(predictions["std_error"], rel=digits)
 
 
 # --- output paths ------------------------------------------------------------------------------------------------

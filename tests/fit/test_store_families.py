@@ -49,7 +49,10 @@ def _rounded(record):
 DIFFERENCES = ("std_error", "lower", "upper", "statistic", "p_value")
 
 
-@pytest.mark.parametrize("case", ["poisson", "zero_inflated_poisson", "categorical", "gaussian sigma", "agq", "complete"])
+AGAIN = ["poisson", "zero_inflated_poisson", "categorical", "gaussian sigma", "agq", "complete"]
+
+
+@pytest.mark.parametrize("case", AGAIN)
 def test_certainty_is_found_again(case, tmp_path):
     fit = fitted(case)
     fit.save(tmp_path / "a.fit")

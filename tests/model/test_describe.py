@@ -45,3 +45,37 @@ def test_advice():
     uneven = ml.Model("y ~ 1 + (1 | g)", {"y": y, "g": np.maximum(np.arange(500) // 2, 200) - 200})
     assert [n.code for n in advice(uneven)] == ["N_UNBALANCED"]
     assert all(n.hint for m in (few, many, uneven) for n in advice(m))
+
+
+def test_equations_of_families():
+    rng = np.random.default_rng(1)
+    n = 60
+    data = {"x": rng.normal(size=n), "g": np.arange(n) % 6, "y": rng.poisson(2.0, n), "n": np.full(n, 5)}
+    data |= {"d": rng.uniform(1.0, 2.0, n), "r": np.array(["bad", "good"])[np.arange(n) % 2]}
+    data["k"] = np.arange(n) % 5
+    first, *where = equation(ml.Model("y | rate(d) ~ x + (x | g); zi ~ x", data, family="zero_inflated_poisson"))
+    assert first == "y ~ ZeroInflatedPoisson(mu, zi)"
+    assert where == [
+        "log(mu) = b0 + b1·x + offset + u0[g] + u1[g]·x",
+        "logit(zi) = b2 + b3·x",
+        "(u0 … u1)[g] ~ N(0, Σ 2×2, correlated)",
+    ]
+    model = ml.Model("k | trials(n) ~ x + (1 | g)", data, family="binomial", link="probit")
+    assert equation(model)[:2] == ["k ~ Binomial(trials, mu)", "probit(mu) = b0 + b1·x + u0[g]"]
+    text = str(model)
+    assert text.startswith("Generalized linear mixed model")
+    assert "60 rows, 300 trials" in text
+    assert "laplace unless another is named" in text
+    assert "P(r = good)" in str(ml.Model("r ~ x + (1 | g)", data, family="bernoulli"))
+    ordered = equation(ml.Model("k ~ x + (1 | g)", data, family="cumulative"))
+    assert ordered[:2] == ["logit P(k ≤ k) = Intercept[k] - mu,  k = 1 … 4", "mu = b0·x + u0[g]"]
+    several = equation(ml.Model("k ~ x", {**data, "k": np.arange(n) % 7}, family="categorical"))
+    assert several[0] == "k ~ Categorical(softmax(0, mu1, mu2, mu3, mu4, …))"
+    assert several[-1] == "… (2 more)"
+    assert equation(ml.Model("y ~ x; sigma ~ x", data))[:2] == ["y ~ Normal(mu, sigma)", "mu = b0 + b1·x"]
+
+
+def test_effects_of_single_rows_are_overdispersion():
+    data = {"y": np.random.default_rng(1).poisson(3.0, 80), "g": np.arange(80) % 75}
+    notes = {note.code: note for note in advice(ml.Model("y ~ 1 + (1 | g)", data, family="poisson"))}
+    assert "overdispersion" in notes["N_LEVELS_NEAR_ROWS"].hint

@@ -56,11 +56,13 @@ def test_many_rows_outweigh_the_prior(case):
 
     def penalised(b: np.ndarray) -> float:
         eta = base.copy()
-        for d, value, sd in zip(predictors, b, sds, strict=True):
+        for d, value in zip(predictors, b, strict=True):
             eta[:, d] += value
-        return float(0.5 * np.sum((b / np.maximum(sds, 1e-6)) ** 2) - fit.model.distribution.log_density(obs, eta).sum())
+        prior = 0.5 * np.sum((b / np.maximum(sds, 1e-6)) ** 2)
+        return float(prior - fit.model.distribution.log_density(obs, eta).sum())
 
-    best = optimize.minimize(penalised, np.zeros(len(sds)), method="Nelder-Mead", options={"xatol": 1e-8, "fatol": 1e-10})
+    options = {"xatol": 1e-8, "fatol": 1e-10}
+    best = optimize.minimize(penalised, np.zeros(len(sds)), method="Nelder-Mead", options=options)
     np.testing.assert_allclose(table["estimate"], best.x, atol=0.12)
 
 
@@ -78,7 +80,8 @@ def test_a_normal_model_by_both_ways():
     data = rows()
     linear = ml.fit("level ~ x + (1 | g)", data, estimator="ml")
     other = ml.fit("level ~ x + (1 | g); sigma ~ 1", data)
-    new = {"x": np.array([0.2, 1.0, -0.5, 0.0]), "g": np.array(["new"] * 3 + ["g01"]), "level": np.array([4.0, 2.0, 3.0, 0.1])}
+    new = {"x": np.array([0.2, 1.0, -0.5, 0.0]), "level": np.array([4.0, 2.0, 3.0, 0.1])}
+    new["g"] = np.array(["new"] * 3 + ["g01"])
     a, b = linear.update_groups(new), other.update_groups(new)
     for name in ("estimate", "std_error"):
         np.testing.assert_allclose(b.table[name], a.table[name], rtol=0.01)
@@ -122,7 +125,7 @@ def test_what_is_refused():
         fitted("poisson").update_groups({**new, "count": np.array([1.5, 2.0, 1.0])})
     with pytest.raises(ResponseError, match="outside the support"):
         fitted("gamma").update_groups({**new, "amount": np.array([-1.0, 2.0, 1.0])})
-    with pytest.raises(ResponseError, match="more|outside"):
+    with pytest.raises(ResponseError, match="outside the support"):
         fitted("binomial").update_groups({**new, "k": new["n"] + 1})
     with pytest.raises(ResponseError, match="had not"):
         fitted("categorical").update_groups({**new, "choice": np.array(["bus", "rocket", "car"])})

@@ -124,7 +124,7 @@ def adequacy(fit: Fit) -> Adequacy:
     Notes
     -----
     An estimate: the correction is itself an expansion. Where one level's correction exceeds 0.5, or a shift exceeds
-    a standard error, read it as "coarse" and not as a number.
+    a standard error, read it as "coarse" and not as a number; no shift is carried beyond three standard errors.
 
     Examples
     --------

@@ -10,6 +10,7 @@ References: Cook (1977), Technometrics 19, for the median of F.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -68,10 +69,10 @@ def influence_findings(case: Case) -> list[Finding]:
 
 
 def _affordable(case: Case) -> bool:
-    certainty = case.fit.estimates.certainty
-    criterion = getattr(certainty, "_certainty", certainty).criterion  # type: ignore[attr-defined]
-    several = len(case.model.groups) > 1
-    if several and 6.0 * sum(case.model.groups.values()) * (criterion.seconds + 1e-6 * case.design.n) > SECONDS:
+    certainty: Any = case.fit.estimates.certainty
+    certainty = getattr(certainty, "_certainty", certainty)
+    one = 6.0 * (certainty.criterion.seconds + 1e-6 * case.design.n)
+    if len(case.model.groups) > 1 and one * sum(case.model.groups.values()) > SECONDS:
         case.skipped.append("influence: so many groups would take long; call influence(fit, group)")
         return False
     return True

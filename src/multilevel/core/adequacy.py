@@ -21,6 +21,7 @@ from .quadrature_levels import chain_of
 from .second_order import SecondOrder, correction
 
 LARGEST = 1.0  # change of a working parameter (a log standard deviation, say) that one step is believed
+FARTHEST = 3.0  # standard errors of any of them
 REFINED = 1.6  # times the nodes
 NODES = (25, 15, 9, 5)  # for what is left beyond the second order
 MOST_POINTS = 5_000
@@ -87,7 +88,10 @@ def _by_quadrature(curvature: Curvature, better: Quadrature) -> Shortfall | None
 def _step(curvature: Curvature, slope: np.ndarray) -> np.ndarray:
     """Cov(ψ̂) ∇Δ, no further than one step can be believed."""
     step = curvature.covariance @ slope
+    error = np.sqrt(np.maximum(np.diag(curvature.covariance), 1e-300))
+    far = float(np.max(np.abs(step) / error, initial=0.0)) / FARTHEST
     plain = np.array([curvature.objective.kinds[j] == "free" for j in curvature.free], dtype=bool)
+    step = step / max(far, 1.0)
     return np.where(plain, step, np.clip(step, -LARGEST, LARGEST))
 
 

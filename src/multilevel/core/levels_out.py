@@ -128,9 +128,18 @@ class LevelsOut:
     @cached_property
     def lost(self) -> np.ndarray:
         """Groups without which the fixed columns lose rank."""
-        order = np.argsort(self.codes, kind="stable")
-        ends = np.cumsum(np.bincount(self.codes, minlength=self.groups))[:-1]
-        return np.array([loses_rank(self.rows, rows) for rows in np.split(order, ends)])
+        out = np.zeros(self.groups, dtype=bool)
+        for x in self.rows.x:
+            p = x.shape[1]
+            if not p:
+                continue
+            unit = x / np.linalg.norm(x, axis=0)
+            whole, own = unit.T @ unit, np.empty((self.groups, p, p))
+            for i in range(p):
+                for j in range(p):
+                    own[:, i, j] = np.bincount(self.codes, unit[:, i] * unit[:, j], self.groups)
+            out |= np.linalg.eigvalsh(whole - own)[:, 0] <= RANK * np.linalg.eigvalsh(whole)[-1]
+        return out
 
     # --- steps ---------------------------------------------------------------------------------------------------
     @cached_property

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..errors import ConvergenceError, IdentifiabilityError, printable, warn
 from ..fit.estimates import Estimates
@@ -37,6 +38,16 @@ class Estimator(ABC):
 
     def check(self, model: Model) -> None:  # noqa: B027 - nothing to refuse is the ordinary case
         """Refuse a model that this estimator cannot serve (raises with the reason and what can)."""
+
+    def criterion_again(self, model: Model, notes: Mapping[str, Any]) -> Any:
+        """The criterion of a saved fit of a generalized model, as its notes describe it."""
+        from .limits import criterion_again
+
+        return criterion_again(lambda m: self.criterion(m, notes), model, notes)
+
+    def criterion(self, model: Model, notes: Mapping[str, Any]) -> Any:
+        """The criterion that is minimised for a generalized model; only for estimators that have one."""
+        raise NotImplementedError
 
     def fit(self, model: Model) -> Fit:
         """Check, estimate, and wrap the result."""

@@ -24,14 +24,17 @@ import numpy as np
 
 from ..core.laplace import Laplace as Criterion
 from ..core.one_factor import laplace
+from ..core.quadrature_levels import chain_of
 from ..core.second_order import SecondOrder
-from ..errors import SettingError, printable
+from ..errors import ConvergenceError, SettingError, printable
 from ..fit.estimates import Estimates
 from ..model.model import Model
 from .approximate import maximise_approximation
 from .base import Estimator
 from .limits import in_the_limit
 from .maximise import Start
+
+MOST_STEPS = 40  # of the second order, from the optimum of the first: more mean that it runs away
 
 
 @dataclass(frozen=True)
@@ -56,13 +59,27 @@ class Laplace(Estimator):
             return maximise_approximation(model, criterion, "Laplace", self.maxiter, self.start)
         plain = replace(self, order=1)
         first = np.array(plain._maximise(model, plain.criterion(model, {})).notes["phi"], dtype=float)
-        found = maximise_approximation(model, criterion, "second-order Laplace", self.maxiter, None, first)
+        try:
+            most = min(self.maxiter, MOST_STEPS)
+            found = maximise_approximation(model, criterion, "second-order Laplace", most, None, first)
+        except ConvergenceError as error:
+            raise _no_maximum(criterion, error) from None
         return replace(found, notes={**found.notes, "approximation": "the second-order Laplace approximation"})
 
     def criterion(self, model: Model, notes: Mapping[str, Any]) -> Criterion:
         """The approximate deviance of a model."""
         make = laplace if self.order == 1 else SecondOrder
         return make(model.rows, model.distribution, model.scales)
+
+
+def _no_maximum(criterion: Criterion, error: ConvergenceError) -> ConvergenceError:
+    better = "agq" if chain_of(criterion.rows) else "laplace"
+    return ConvergenceError(
+        "second-order Laplace found no maximum: with as little information in each group as here its expansion fails",
+        hint=f'Use "{better}" instead, and see fit.adequacy().',
+        partial=error.partial,
+        **error.context,
+    )
 
 
 MEMBER = Laplace

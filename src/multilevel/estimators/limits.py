@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -98,6 +99,13 @@ def _constants_in_the_limit(
         warnings=(*found.warnings, *warned),
         notes=notes,
     )
+
+
+def criterion_again(make: Make, model: Model, notes: Mapping[str, Any]) -> Laplace:
+    """The criterion at whose optimum a fit stopped: in the limit that its notes tell of, if they do."""
+    if notes.get("separation"):
+        return make(at_infinity(model, make(model))[0])
+    return make(with_constants(model, notes["held"]) if notes.get("held") else model)
 
 
 def with_constants(model: Model, values: Mapping[str, float]) -> Model:

@@ -45,7 +45,7 @@ class Answers:
         return icc(self, kind, scale)
 
     def median_ratio(self: Any) -> Any:
-        """Table of median odds or rate ratios between groups: group, kind, estimate, lower, upper (logit or log link)."""
+        """Table of median odds or rate ratios between groups (logit, log): group, kind, estimate, lower, upper."""
         from ..variance.median_ratio import median_ratio
 
         return self._frame(median_ratio(self))

@@ -23,6 +23,7 @@ from .estimates import Certainty, Combination, Spread, correlation_pairs
 from .mixed import BLOCK, PROFILE_SECONDS, _diagonal_blocks, _log_wald, _root
 from .sensitivity import Sensitivity, sensitivity
 
+ROW_SECONDS = 1e-6  # of a row's derivatives where no kernel is compiled
 EVALUATIONS = 300  # of the criterion's gradient, about, in the profile of one standard deviation
 LARGEST_STEP = 5.0  # of a draw of a working parameter, in its units: a flat direction is no licence to overflow
 
@@ -246,8 +247,8 @@ class GeneralizedCertainty(Certainty):
     def profiles(self) -> bool:  # type: ignore[override]  # times are measured once
         """Whether intervals of standard deviations are profile likelihood ones (Wald on the log scale otherwise)."""
         n = sum(s.k for s in self.criterion.scales)
-        seconds = max(self.criterion.seconds, self.curvature.objective.seconds)
-        return seconds * EVALUATIONS * n < PROFILE_SECONDS
+        of_rows = 0.0 if self.criterion.terms.compiled else ROW_SECONDS * self.rows.n * self.rows.m**2
+        return (self.criterion.seconds + of_rows) * EVALUATIONS * n < PROFILE_SECONDS  # by sizes, not by the clock
 
     def _profile(self, flat: int, sd: float, error: float, half: float) -> tuple[float, float]:
         from ..core.pinned_phi import HeldSd, sd_interval

@@ -112,15 +112,7 @@ def _at_optimum(model: Model, notes: Mapping[str, Any]) -> Certainty:
 def _at_approximation(model: Model, estimator: Estimator, notes: Mapping[str, Any]) -> Certainty:
     from .generalized import GeneralizedCertainty
 
-    criterion = estimator.criterion(model, notes)  # type: ignore[attr-defined]
-    if notes.get("separation"):
-        from ..estimators.limits import at_infinity
-
-        criterion = estimator.criterion(at_infinity(model, criterion)[0], notes)  # type: ignore[attr-defined]
-    if notes.get("held"):
-        from ..estimators.limits import with_constants
-
-        criterion = estimator.criterion(with_constants(model, notes["held"]), notes)  # type: ignore[attr-defined]
+    criterion = estimator.criterion_again(model, notes)
     state = criterion.evaluate(np.array(notes["phi"], dtype=float))
     return GeneralizedCertainty(criterion, state, set(notes["zeros"]))
 

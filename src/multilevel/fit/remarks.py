@@ -38,7 +38,8 @@ def _constant(model: Model, column: int) -> tuple[int, ...]:
     """The intercept, of which a constant column is a multiple: centring leaves nothing of it; () for zeros."""
     design = model.design
     values, owner = design.fixed_columns[column], design.fixed_predictor
-    same = [j for j, c in enumerate(design.fixed_columns) if c is None and (not len(owner) or owner[j] == owner[column])]
+    ones = [j for j, c in enumerate(design.fixed_columns) if c is None]
+    same = [j for j in ones if not len(owner) or owner[j] == owner[column]]
     return tuple(same) if values is not None and np.any(values) else ()
 
 
@@ -109,8 +110,8 @@ def notes(fit: Fit) -> tuple[Note, ...]:
     coarse = fit._approximation()
     if coarse is not None:
         message = (
-            f"Laplace's approximation is {coarse.verdict}: log-likelihood off by about {coarse.error:+.2g}, estimates by "
-            f"up to {coarse.largest_shift:.2g} standard errors"
+            f"Laplace's approximation is {coarse.verdict}: log-likelihood off by about {coarse.error:+.2g}, estimates "
+            f"by up to {coarse.largest_shift:.2g} standard errors"
         )
         found.append(Note("N_APPROXIMATION", message, f"{coarse.better} is better; fit.adequacy() has the details."))
     return tuple(found)

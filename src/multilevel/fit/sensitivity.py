@@ -51,9 +51,7 @@ def sensitivity(certainty: GeneralizedCertainty) -> Sensitivity:
     if s:
         flat = certainty.curvature.differences(lambda state: np.concatenate([v.ravel() for v in _at(certainty, state)]))
     ends = np.cumsum([0, *(int(np.prod(shape)) for shape in shapes)])
-    parts = [
-        flat[:, a:b].reshape(s, *shape) for a, b, shape in zip(ends[:-1], ends[1:], shapes, strict=True)
-    ]
+    parts = [flat[:, a:b].reshape(s, *shape) for a, b, shape in zip(ends[:-1], ends[1:], shapes, strict=True)]
     names = [name for name, _, _ in certainty.rows.constants]
     beta, constants, rest = parts[0], parts[1], parts[2:]
     terms = len(rest) // 2
@@ -90,7 +88,8 @@ def _at(certainty: GeneralizedCertainty, state: LaplaceState) -> list[np.ndarray
     c = state.theta[criterion.n_theta :]
     out = [rows.to_beta @ c, np.array([c[place] for _, _, place in rows.constants])]
     if not criterion.scales:
-        return [*out, *(np.zeros((k, k)) for _, k in certainty.ignored), *(np.zeros(size) for size in certainty.ignored)]
+        none = [np.zeros((k, k)) for _, k in certainty.ignored]
+        return [*out, *none, *(np.zeros(size) for size in certainty.ignored)]
     u = criterion.latent.elimination.by_factor(state.mode.u)
     lam = [certainty._lam(state, t) for t in range(len(criterion.scales))]
     effects = []

@@ -357,7 +357,5 @@ def _warning(record: dict[str, str]) -> MultilevelWarning:
 
 
 WARNINGS: dict[str, type[MultilevelWarning]] = {
-    name: kind
-    for name, kind in vars(errors).items()
-    if isinstance(kind, type) and issubclass(kind, MultilevelWarning)
+    name: kind for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, MultilevelWarning)
 }

@@ -29,9 +29,7 @@ def response_record(obs: Observations | None, add: Callable[[np.ndarray | None],
     }
 
 
-def stored_response(
-    record: Mapping[str, Any] | None, arrays: Mapping[str, np.ndarray], n: int
-) -> Observations | None:
+def stored_response(record: Mapping[str, Any] | None, arrays: Mapping[str, np.ndarray], n: int) -> Observations | None:
     """Observations from their record.
 
     Raises
@@ -44,10 +42,10 @@ def stored_response(
     if record is None:
         return None
     found = {name: None if record[name] is None else arrays[record[name]] for name in NUMBERS}
-    y, codes = found["y"], None if record["censored"] is None else arrays[record["censored"]]
+    y, codes = arrays[record["y"]], None if record["censored"] is None else arrays[record["censored"]]
     low, high = (None if name is None else arrays[name] for name in record["bounds"])
     levels = tuple(record["levels"])
-    agree(y is not None and all(isinstance(level, str) for level in levels), "a response")
+    agree(all(isinstance(level, str) for level in levels), "levels")
     for name, values in [*found.items(), ("lower", low), ("upper", high)]:
         agree(values is None or (values.dtype == np.float64 and values.shape == (n,)), name)
         agree(values is None or not bool(np.isnan(values).any()), name)
@@ -66,7 +64,7 @@ def stored_response(
         bounds=None if low is None or high is None else (low, high),
         levels=levels,
         name=str(record["name"]),
-    )  # type: ignore[arg-type]
+    )
 
 
 def agree(condition: bool, what: str) -> None:

@@ -1,6 +1,6 @@
 """The tables of a fit as columns: names to arrays, in the order of `glossary`. `Fit` turns them into data frames.
 
-    fixed effects        β̂ with t intervals on Satterthwaite (or residual) degrees of freedom; normal ones where infinite
+    fixed effects        β̂ with t intervals on Satterthwaite (or residual) degrees of freedom; normal where infinite
     variance components  standard deviations between levels, the residual one last
     correlations         pairs of coefficients of one term
     group effects        conditional modes, with normal intervals given the variance parameters
@@ -141,9 +141,7 @@ def correlation_matrix(fit: Fit, t: int) -> np.ndarray:
         return np.asarray(np.clip(fit.estimates.covariances[t] / np.outer(sds, sds), -1.0, 1.0))
 
 
-def _pairs(
-    fit: Fit, t: int, intervals: Sequence[tuple[float, float]]
-) -> list[tuple[str, str, float, float, float]]:
+def _pairs(fit: Fit, t: int, intervals: Sequence[tuple[float, float]]) -> list[tuple[str, str, float, float, float]]:
     if not has_correlations(fit, t):
         return []
     names, matrix = fit.model.design.groups[t].names, correlation_matrix(fit, t)
@@ -223,7 +221,7 @@ def intervals(fit: Fit, level: float) -> Columns:
 
 
 def dispersion(fit: Fit, level: float) -> Columns:
-    """Constant parameters of the response's distribution: ``sigma``, or those of the family (``shape``, ``phi``, ``zi``)."""
+    """Constant parameters of the response's distribution: ``sigma``, or those of the family (``shape``, ``phi``)."""
     if fit.sigma is None:
         return _constants(fit, level)
     low, high = fit.sd_intervals(level)[1]

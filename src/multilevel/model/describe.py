@@ -122,7 +122,8 @@ def weights_line(model: Model) -> str:
         return ""
     if design.weights_kind == "frequency":
         return "frequencies: a row of weight w stands for w equal rows"
-    return "precisions: Var(e) = sigma² / weight" if model.is_linear else "precisions: they divide the variance of a row"
+    divided = "Var(e) = sigma² / weight" if model.is_linear else "they divide the variance of a row"
+    return f"precisions: {divided}"
 
 
 # --- groups ------------------------------------------------------------------------------------------------------

@@ -41,17 +41,15 @@ def limited(rows: LatentRows, found: Separation) -> LatentRows:
 
 def _pivots(rows: LatentRows, free: np.ndarray) -> Sequence[int]:
     """One coefficient for each free direction, slopes before intercepts and thresholds."""
-    from scipy.linalg import qr
-
     constant = np.array([not np.any(x[:, j] != x[0, j]) for x in rows.x for j in range(x.shape[1])], dtype=bool)
-    order = np.concatenate([np.flatnonzero(~constant), np.flatnonzero(constant)])
     chosen: list[int] = []
     rest = free.copy()
     while len(chosen) < free.shape[1]:
         size = np.abs(rest).max(axis=1)
-        j = next((int(j) for j in order if size[j] > 1e-6 * size.max()), int(np.argmax(size)))
+        varying = np.where(constant, 0.0, size)  # the largest: what is kept stays as well conditioned as it was
+        j = int(np.argmax(varying if varying.max() > 1e-6 * size.max() else size))
         chosen.append(j)
-        turned, _ = qr(rest[[j]].T)  # the first column takes all of row j
+        turned = np.linalg.qr(rest[[j]].T, mode="complete")[0]  # the first column takes all of row j
         rest = (rest @ turned)[:, 1:]
         if rest.shape[1] == 0:
             break

@@ -264,6 +264,16 @@ def reach(values: np.ndarray, core: np.ndarray) -> tuple[float, float]:
     return float(max(inner[0], values.min())), float(min(inner[1], values.max()))
 
 
+def beyond(ax: Axes, rows: np.ndarray, values: np.ndarray, color: str = ORANGE) -> None:
+    """Triangles at the edge of the picture for infinite values."""
+    for sign, place, marker in ((1.0, 1.0, ">"), (-1.0, 0.0, "<")):
+        here = np.isinf(values) & (np.sign(values) == sign)
+        ax.plot(
+            np.full(int(here.sum()), place), rows[here], marker, color=color, markersize=7, clip_on=False, zorder=5,
+            transform=ax.get_yaxis_transform(),
+        )  # fmt: skip
+
+
 def call_out(
     ax: Axes, x: Sequence[float], y: Sequence[float], names: Sequence[str], gap: float, left: bool = False
 ) -> None:
@@ -329,3 +339,40 @@ def chosen_term(names: Sequence[str], term: str | None) -> str:
 def response(fit: Fit) -> str:
     """The response's name, safe to draw."""
     return safe(fit.model.design.response_name, 40)
+
+
+SCALES = {
+    "identity": "", "logit": "log odds", "log": "log", "probit": "probit", "cloglog": "log hazard",
+    "cauchit": "cauchit", "inverse": "inverse", "sqrt": "root", "inverse_squared": "inverse square",
+}  # fmt: skip
+RATIOS = {"logit": "odds ratio", "log": "ratio", "cloglog": "hazard ratio"}  # what exp of a coefficient is
+
+
+def scale(fit: Fit) -> str:
+    """The scale of the location's link, in words; "" where it is that of the response."""
+    return SCALES.get(fit.model.link, fit.model.link)
+
+
+def on_scale(fit: Fit) -> str:
+    """The response on the scale of its coefficients: ``score``, ``log of count``, ``log odds of P(z = yes)``."""
+    name = response(fit)
+    if fit.model.is_linear:
+        return name
+    words = safe(fit.model.distribution.family.words(fit.model.observations), 60)
+    name = words if words.startswith("P(") else name
+    return f"{scale(fit)} of {name}" if scale(fit) else name
+
+
+def one_location(fit: Fit, what: str) -> None:
+    """Refuse categories without order, which have a linear predictor each.
+
+    Raises
+    ------
+    SettingError
+    """
+    if len(fit.model.design.layout.locations) > 1:
+        raise SettingError(
+            f"{what} of categories without order: each has a linear predictor of its own",
+            code="E_NOT_DEFINED",
+            hint="See ml.plot.forest, ml.plot.caterpillar and ml.plot.predictive.",
+        )

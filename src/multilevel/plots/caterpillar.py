@@ -73,7 +73,7 @@ def caterpillar(
         order = first if len(levels) <= MOST_NAMES else _order(estimate[:, j])  # rows without names need not agree
         _panel(panel, estimate[order, j], lower[order, j], upper[order, j], [levels[i] for i in order])
         base.title(panel, f"{safe(terms[j], 30)} by {safe(label)}")
-    axis = f"effect of each {safe(label)} on {base.response(fit)}"
+    axis = f"effect of each {safe(label)} on {base.on_scale(fit)}"
     if ax is None:
         sheet.figure.supxlabel(axis, fontsize=9.5, color=INK)
     else:

@@ -6,6 +6,10 @@
 Other predictors stay at each group's average, so that a line runs through the middle of its group's rows. Where `x`
 interacts with one of them, its slope is that at the other's overall mean, or at the first level of a factor. Sixteen
 groups or fewer get a panel each.
+
+Lines of generalized models are drawn on the scale of the response (curves, then: the mean at these linear predictors),
+others of its predictors at each level's average. Yes or no, and categories, are drawn with a little jitter; of ordered
+categories the line is the mean of their numbers.
 """
 
 from __future__ import annotations
@@ -44,6 +48,8 @@ class Lines:
     population : (m,), or None where the estimator has no population
     groups : (L, m), NaN for levels without an estimate
     low, high : (L,) the predictor's range within each level
+    labels : names of the categories on the y axis, () for numbers
+    jitter : how far points of few values are moved to be seen
     """
 
     name: str
@@ -57,6 +63,8 @@ class Lines:
     groups: np.ndarray
     low: np.ndarray
     high: np.ndarray
+    labels: tuple[str, ...] = ()
+    jitter: float = 0.0
 
 
 def fitted(
@@ -99,6 +107,7 @@ def fitted(
     >>> len(ml.plot.fitted(fit).axes), len(ml.plot.fitted(fit, facets=False).axes)
     (16, 1)
     """
+    base.one_location(fit, "fitted lines")
     lines = fitted_lines(fit, x, group, vars(fit.model).get("table") if data is None else data)
     each = len(lines.levels) <= FACETS if facets is None else facets
     if each and len(lines.levels) > MOST_FACETS:
@@ -108,7 +117,8 @@ def fitted(
     sheet = base.sheet(7.2, 4.4, ax=ax)
     base.quiet(sheet.ax, "both")
     _together(sheet.ax, lines)
-    base.axis_names(sheet.ax, safe(lines.name, 40), base.response(fit))
+    _categories(sheet.ax, lines)
+    base.axis_names(sheet.ax, safe(lines.name, 40), _measured(fit))
     return sheet.head(_finding(lines), "Blue: fitted line of each level over its own range; points: the rows.")
 
 
@@ -125,23 +135,75 @@ def fitted_lines(fit: Fit, x: str | None = None, group: str | None = None, data:
     fixed, z = _moved(fit, label, {**others, name: values})
     on_grid, z_grid = _moved(fit, label, {**others, name: grid})
     own = [effects for g, effects in zip(design.groups, fit.estimates.effects, strict=True) if g.label == label]
+    own = [b for b, part in zip(own, z, strict=True) if part is not None]
+    z, z_grid = ([part for part in parts if part is not None] for parts in (z, z_grid))
     at_rows = fixed + sum(np.einsum("nk,nk->n", part, b[first.codes]) for part, b in zip(z, own, strict=True))
+    eta = _eta(fit)
     count = np.bincount(first.codes, minlength=len(first.levels))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        rest = np.bincount(first.codes, weights=fit.fitted_values - at_rows, minlength=len(first.levels)) / count
-    groups = rest[:, None] + on_grid + sum(b @ part.T for part, b in zip(z_grid, own, strict=True))
+
+    def averaged(values: np.ndarray) -> np.ndarray:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.bincount(first.codes, weights=values, minlength=len(first.levels)) / count
+
+    groups = averaged(eta[:, 0] - at_rows)[:, None] + on_grid + sum(b @ p.T for p, b in zip(z_grid, own, strict=True))
+    others = np.stack([averaged(eta[:, d]) for d in range(1, eta.shape[1])], axis=1) if eta.shape[1] > 1 else None
+    population = _population(fit, fixed, on_grid)
     low, high = np.full(len(first.levels), np.inf), np.full(len(first.levels), -np.inf)
     np.minimum.at(low, first.codes, values)
     np.maximum.at(high, first.codes, values)
-    return Lines(name, label, first.levels, values, design.response, first.codes, grid,
-                 _population(fit, fixed, on_grid), groups, low, high)  # fmt: skip
+    shown = _shown(fit)
+    return Lines(
+        name, label, first.levels, values, shown[0], first.codes, grid,
+        None if population is None else _mean(fit, population, eta[:, 1:].mean(axis=0)),
+        np.stack([_mean(fit, row, others[i] if others is not None else None) for i, row in enumerate(groups)]),
+        low, high, *shown[1:],
+    )  # fmt: skip
+
+
+def _eta(fit: Fit) -> np.ndarray:
+    """Linear predictors of the rows; of linear models the fitted values."""
+    from ..predictions.linear import linear_predictors
+
+    return fit.fitted_values[:, None] if fit.model.is_linear else linear_predictors(fit)
+
+
+def _mean(fit: Fit, eta: np.ndarray, others: np.ndarray | None) -> np.ndarray:
+    """The response's mean along a grid of the location's linear predictor."""
+    if fit.model.is_linear:
+        return eta
+    from ..predictions.typical import typical_observations
+
+    full = np.column_stack([eta, *(np.full(len(eta), v) for v in (() if others is None else others))])
+    with np.errstate(all="ignore"):
+        mean = fit.model.distribution.mean(typical_observations(fit, len(eta)), full)
+    return mean if mean.ndim == 1 else np.asarray(mean @ np.arange(mean.shape[1]))
+
+
+def _shown(fit: Fit) -> tuple[np.ndarray, tuple[str, ...], float]:
+    """The response as it is drawn, labels of categories, and how far points are moved."""
+    y = fit.model.design.response
+    if fit.model.is_linear or not fit.model.distribution.family.discrete:
+        return y, (), 0.0
+    ordered = fit.model.distribution.family.ordered
+    few = len(np.unique(y[:2000])) <= 12
+    return y, fit.model.observations.levels if ordered else (), (0.12 if ordered else 0.04) if few else 0.0
+
+
+def _measured(fit: Fit) -> str:
+    """What the vertical axis shows."""
+    obs = fit.model.observations
+    if fit.model.is_linear or fit.model.distribution.family.ordered:
+        return base.response(fit)
+    words = safe(fit.model.distribution.family.words(obs), 60)
+    return words if words.startswith("P(") else base.response(fit)
 
 
 def _population(fit: Fit, at_rows: np.ndarray, on_grid: np.ndarray) -> np.ndarray | None:
     if fit.estimator.name in ("none", "within"):
         return None
+    kind = "mean" if fit.model.is_linear else "linear"
     try:
-        reference = np.asarray(fit.predict(target="reference", interval=None)["estimate"], dtype=float)
+        reference = np.asarray(fit.predict(target="reference", kind=kind, interval=None)["estimate"], dtype=float)
     except MultilevelError:  # no fixed part to speak of
         return None
     return np.asarray(on_grid + float(np.mean(reference - at_rows)))
@@ -223,8 +285,8 @@ def _others(fit: Fit, name: str, data: Any) -> dict[str, Any]:
     return out
 
 
-def _moved(fit: Fit, label: str, values: dict[str, Any]) -> tuple[np.ndarray, list[np.ndarray]]:
-    """x'β̂, and the columns of the group's terms, with the predictors at these values."""
+def _moved(fit: Fit, label: str, values: dict[str, Any]) -> tuple[np.ndarray, list[np.ndarray | None]]:
+    """x'β̂ of the location, and the columns of the group's terms (None for those of another predictor)."""
     from ..data.tables import as_table
     from ..formula.coding import model_columns
     from ..formula.columns import NewColumns
@@ -234,10 +296,12 @@ def _moved(fit: Fit, label: str, values: dict[str, Any]) -> tuple[np.ndarray, li
     design = fit.model.design
     n = max(np.size(value) for value in values.values())
     table = as_table({k: np.full(n, v, dtype=object if isinstance(v, str) else float) for k, v in values.items()})
-    _, columns = model_columns(design.memory.formula.fixed, NewColumns(table, design.memory))
-    fixed = matrix(columns, n) @ np.nan_to_num(fit.estimates.beta)
+    names, columns = model_columns(design.memory.formula.fixed, NewColumns(table, design.memory))
+    beta = np.nan_to_num(fit.estimates.beta, posinf=0.0, neginf=0.0)
+    known = {name: float(b) for name, b in zip(design.fixed_names, beta, strict=True)}
+    fixed = matrix(columns, n) @ np.array([known.get(name, 0.0) for name in names])
     terms = zip(design.groups, coefficient_columns(design.memory, table), strict=True)
-    return fixed, [matrix(part, n) for g, part in terms if g.label == label]
+    return fixed, [matrix(part, n) if g.predictor == 0 else None for g, part in terms if g.label == label]
 
 
 # --- pictures ----------------------------------------------------------------------------------------------------
@@ -253,23 +317,37 @@ def _facets(fit: Fit, lines: Lines) -> Figure:
         base.quiet(ax, "both")
         mine = np.flatnonzero(lines.codes == code)
         mine = mine[base.thinned(len(mine), most=400)]
-        ax.scatter(lines.x[mine], lines.y[mine], s=9, color=GREY, alpha=0.5, linewidth=0)
+        ax.scatter(lines.x[mine], _jittered(lines, mine), s=9, color=GREY, alpha=0.5, linewidth=0)
         if lines.population is not None:
             ax.plot(lines.grid, lines.population, color=INK, linewidth=1.0, linestyle=(0, (4, 2)))
         ax.plot(lines.grid, lines.groups[code], color=BLUE, linewidth=1.9)
+        _categories(ax, lines)
         base.title(ax, safe(lines.levels[code], 15))
         ax.tick_params(labelbottom=code + columns >= len(lines.levels))
     sheet.figure.supxlabel(safe(lines.name, 40), fontsize=9.5, color=INK)
-    sheet.figure.supylabel(base.response(fit), fontsize=9.5, color=INK)
+    sheet.figure.supylabel(_measured(fit), fontsize=9.5, color=INK)
     dashed = "; dashed: population" if lines.population is not None else ""
+    dashed += " (effects zero)" if dashed and not fit.model.is_linear else ""
     return sheet.head(_finding(lines), f"One panel for each {safe(lines.label)}. Blue: its line{dashed}; points: rows.")
+
+
+def _jittered(lines: Lines, rows: np.ndarray) -> np.ndarray:
+    if lines.jitter == 0.0:
+        return np.asarray(lines.y[rows])
+    return np.asarray(lines.y[rows] + np.random.default_rng(0).uniform(-lines.jitter, lines.jitter, len(rows)))
+
+
+def _categories(ax: Axes, lines: Lines) -> None:
+    """The labels of ordered categories in place of their numbers."""
+    if lines.labels:
+        ax.set_yticks(range(len(lines.labels)), [safe(name, 14) for name in lines.labels], fontsize=8)
 
 
 def _together(ax: Axes, lines: Lines) -> None:
     from matplotlib.collections import LineCollection
 
     shown = base.thinned(len(lines.x))
-    ax.scatter(lines.x[shown], lines.y[shown], s=6, color=GREY, alpha=0.3, linewidth=0)
+    ax.scatter(lines.x[shown], _jittered(lines, shown), s=6, color=GREY, alpha=0.3, linewidth=0)
     known = np.flatnonzero(np.isfinite(lines.groups).all(axis=1))
     segments = []
     for code in known:

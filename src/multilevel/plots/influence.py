@@ -1,7 +1,7 @@
 """Which groups decide the estimates: ``ml.plot.influence(fit)``.
 
-    Cook's distance     (β̂ − β̂₍ⱼ₎)' Cov(β̂)⁻¹ (β̂ − β̂₍ⱼ₎) / p,    one row a group, the most influential on top
-    change              of each coefficient, in standard errors, when the group is left out
+Cook's distance     (β̂ − β̂₍ⱼ₎)' Cov(β̂)⁻¹ (β̂ − β̂₍ⱼ₎) / p,    one row a group, the most influential on top
+change              of each coefficient, in standard errors, when the group is left out
 """
 
 from __future__ import annotations
@@ -24,9 +24,7 @@ SHOWN = 25  # groups drawn, the most influential ones
 PANELS = 4  # coefficients whose change is drawn
 
 
-def influence(
-    subject: Influence | Fit, group: str | None = None, most: int = SHOWN, ax: Axes | None = None
-) -> Figure:
+def influence(subject: Influence | Fit, group: str | None = None, most: int = SHOWN, ax: Axes | None = None) -> Figure:
     """Cook's distances of the groups, and what leaving each out does to the coefficients.
 
     Parameters

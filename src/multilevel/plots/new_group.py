@@ -4,12 +4,14 @@
     one observation in it    σ̂² more
 
 At the average of all predictors, or at a row that is given. The ticks are the groups that are known, at the same
-predictors: the density should look like what they were drawn from.
+predictors: the density should look like what they were drawn from. Of generalized models the density is that of the
+linear predictor, moved to the scale of the response (ordered categories stay on their own).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -75,6 +77,7 @@ def new_group(
     """
     from ..fit.tables import check_level
 
+    base.one_location(fit, "a new group")
     label = base.grouping_factor(fit, group)
     coverage = fit.level if level is None else check_level(level)
     mean, row, known = predicted(fit, label, new_data, coverage)
@@ -82,13 +85,43 @@ def new_group(
         message = f'the estimator "{fit.estimator.name}" does not say how new groups vary'
         raise SettingError(message, hint='Fit with "reml".')
     sheet = base.sheet(7.2, 3.3, ax=ax)
-    _draw(sheet.ax, mean, row)
-    _ticks(sheet.ax, fit, label, known)
-    base.axis_names(sheet.ax, base.response(fit))
+    moved = _moved(fit)
+    _draw(sheet.ax, mean, row, moved)
+    _ticks(sheet.ax, fit, label, moved(known))
+    base.axis_names(sheet.ax, _measured(fit))
     where = "at the average of all predictors" if new_data is None else "at the predictors given"
     fixed = "" if len(fit.model.design.fixed_columns) < 2 and new_data is None else f" {where}"
     note = f"Filled: {100 * coverage:.4g}% intervals. Ticks: the {fit.model.groups[label]} known levels{fixed}."
-    return sheet.head(_finding(mean, label, coverage), note)
+    return sheet.head(_finding(mean, label, coverage, moved), note)
+
+
+Function = Callable[[np.ndarray], np.ndarray]
+
+
+def _moved(fit: Fit) -> Function:
+    """From the linear predictor to the scale that is drawn, other predictors at their averages."""
+    if fit.model.is_linear or fit.model.distribution.family.ordered:
+        return np.asarray
+    from ..predictions.linear import linear_predictors
+    from ..predictions.typical import typical_observations
+
+    others = linear_predictors(fit, groups=False)[:, 1:].mean(axis=0)
+
+    def mean(eta: np.ndarray) -> np.ndarray:
+        full = np.column_stack([eta, np.tile(others, (len(eta), 1))])
+        with np.errstate(all="ignore"):
+            return np.asarray(fit.model.distribution.mean(typical_observations(fit, len(eta)), full))
+
+    return mean
+
+
+def _measured(fit: Fit) -> str:
+    if fit.model.is_linear:
+        return base.response(fit)
+    words = safe(fit.model.distribution.family.words(fit.model.observations), 60)
+    if fit.model.distribution.family.ordered:
+        return f"linear predictor of {base.response(fit)}"
+    return words if words.startswith("P(") else f"mean of {base.response(fit)}"
 
 
 def predicted(fit: Fit, label: str, new_data: Any, level: float) -> tuple[Outlook, Outlook | None, np.ndarray]:
@@ -97,8 +130,10 @@ def predicted(fit: Fit, label: str, new_data: Any, level: float) -> tuple[Outloo
     from ..predictions.targets import NEW, matrix
 
     rows, z = _row(fit, new_data)
-    x = matrix(rows.fixed_columns, 1)
     design = fit.model.design
+    if not fit.model.is_linear:
+        return _generalized(fit, label, rows, z, level)
+    x = matrix(rows.fixed_columns, 1)
     combination = Combination(x, tuple(np.full(1, NEW, np.int32) for _ in design.groups), z)
     centre = _centre(fit, rows, combination)
     with np.errstate(invalid="ignore"):
@@ -113,6 +148,28 @@ def predicted(fit: Fit, label: str, new_data: Any, level: float) -> tuple[Outloo
     from ..predictions.targets import _with_residual
 
     return mean, _outlook(centre, *_with_residual(fit, rows, spread.variance, spread.df), level), known
+
+
+def _generalized(
+    fit: Fit, label: str, rows: Any, z: tuple[np.ndarray, ...], level: float
+) -> tuple[Outlook, None, np.ndarray]:
+    """The linear predictor of a new group, with its interval, and those of the known groups."""
+    from ..predictions.linear import linear_predictors
+    from ..predictions.typical import typical
+    from ..predictions.uncertain import OUT
+
+    groups = tuple(
+        replace(g, columns=tuple(part.T.copy()), codes=np.full(1, OUT, np.int32))
+        for g, part in zip(fit.model.design.groups, z, strict=True)
+    )
+    rows = replace(rows, groups=groups)
+    found = typical(fit, rows, "new_group", "linear", level)
+    centre, error, low, high = (float(found[name][0]) for name in ("estimate", "std_error", "lower", "upper"))
+    known = np.full(fit.model.groups[label], float(linear_predictors(fit, rows, groups=False)[0, 0]))
+    for group, effects, part in zip(fit.model.design.groups, fit.estimates.effects, z, strict=True):
+        if group.label == label and group.predictor == 0:
+            known = known + effects @ part[0]
+    return Outlook(centre, error, np.inf, low, high), None, known
 
 
 def _row(fit: Fit, new_data: Any) -> tuple[Any, tuple[np.ndarray, ...]]:
@@ -153,24 +210,28 @@ def _outlook(centre: float, variance: np.ndarray, df: np.ndarray, level: float) 
     return Outlook(centre, error, freedom, centre - half, centre + half)
 
 
-def _draw(ax: Axes, mean: Outlook, row: Outlook | None) -> None:
+def _draw(ax: Axes, mean: Outlook, row: Outlook | None, moved: Function) -> None:
     """Densities over one axis, the wider one behind; each with its words at its height."""
     shown = [(o, c, w) for o, c, w in ((row, GREY, "one observation in it"), (mean, BLUE, "mean of a new group")) if o]
+    peaks = []
     for outlook, colour, words in shown:
         if not outlook.error > 0.0 or not np.isfinite(outlook.error):
             continue
         t = np.linspace(-3.6, 3.6, POINTS)
-        x, height = outlook.centre + outlook.error * t, base.student_density(t, outlook.df) / outlook.error
-        inside = (x >= outlook.lower) & (x <= outlook.upper)
+        eta = outlook.centre + outlook.error * t
+        height = base.student_density(t, outlook.df) / outlook.error
+        inside = (eta >= outlook.lower) & (eta <= outlook.upper)
+        x, ends = moved(eta), moved(np.array([outlook.lower, outlook.upper]))
+        height = height / np.maximum(np.abs(np.gradient(x, eta)), 1e-12)
+        peaks.append(float(height.max()))
         ax.fill_between(x, 0.0, height, where=inside, color=colour, alpha=0.3, linewidth=0)
         ax.plot(x, height, color=colour, linewidth=1.8)
         at = int(np.argmin(np.abs(t - (0.85 if colour == BLUE else 1.35))))
         ax.annotate(
-            f"{words}\n{base.between(outlook.lower, outlook.upper)}", (x[at], height[at]), xytext=(9, 3),
+            f"{words}\n{base.between(*(float(v) for v in np.sort(ends)))}", (x[at], height[at]), xytext=(9, 3),
             textcoords="offset points", fontsize=9, color=BLUE if colour == BLUE else INK, va="bottom",
         )  # fmt: skip
     ax.set_yticks([])
-    peaks = [float(base.student_density(np.zeros(1), o.df)[0]) / o.error for o, _, _ in shown if o.error > 0.0]
     top = max(peaks, default=1.0)
     ax.set_ylim(-0.16 * top, 1.08 * top)
     ax.axhline(0.0, color=GREY, linewidth=0.8)
@@ -192,9 +253,10 @@ def _ticks(ax: Axes, fit: Fit, label: str, known: np.ndarray) -> None:
         )  # fmt: skip
 
 
-def _finding(mean: Outlook, label: str, level: float) -> str:
+def _finding(mean: Outlook, label: str, level: float, moved: Function) -> str:
     what = f"The mean of a new {safe(label)} is expected"
-    return f"{what} between {base.between(mean.lower, mean.upper, 'and')} ({100 * level:.4g}%)"
+    low, high = sorted(float(v) for v in moved(np.array([mean.lower, mean.upper])))
+    return f"{what} between {base.between(low, high, 'and')} ({100 * level:.4g}%)"
 
 
 MEMBER = new_group

@@ -69,7 +69,7 @@ def pooling(
     _complete(sheet.ax, rows["complete"])
     base.names_at_left(sheet.ax, rows["level"].tolist(), found.group)
     _key(sheet.ax, rows)
-    response = safe(found.fits["partial"].model.design.response_name, 40)
+    response = base.on_scale(found.fits["partial"])
     base.axis_names(sheet.ax, response if name == "Intercept" else f"{response}: coefficient of {safe(name, 40)}",
                     sheet.ax.get_ylabel())  # fmt: skip
     if errors:
@@ -102,8 +102,8 @@ def _columns(found: Pooling, term: str | None) -> tuple[str, dict[str, np.ndarra
     for key in ("level", "n", "complete", "none", "none_se", "partial", "partial_se"):
         known = base.has_column(table, key)
         out[key] = base.column(table, key)[mine] if known else np.full(len(mine), np.nan)
-    own = np.where(np.isfinite(out["none"]), out["none"], out["partial"])
-    order = np.argsort(np.nan_to_num(own), kind="stable")
+    own = np.where(np.isnan(out["none"]), out["partial"], out["none"])
+    order = np.argsort(np.where(np.isnan(own), 0.0, own), kind="stable")
     return name, {key: values[order] for key, values in out.items()}
 
 
@@ -111,12 +111,15 @@ def _dumbbells(ax: Axes, own: np.ndarray, pooled: np.ndarray, n: np.ndarray) -> 
     rows = np.arange(len(pooled))
     small = 1.0 if len(rows) <= MOST_NAMES else 0.35
     size = base.areas(n, 78.0 * small, 12.0 * small)
-    ax.hlines(rows, own, pooled, color=BLUE, linewidth=1.6 * small, alpha=0.55, zorder=2)
-    ax.scatter(own, rows, s=size, facecolor="white", edgecolor=ORANGE, linewidth=1.3 * small, zorder=3)
+    finite = np.isfinite(own)
+    ax.hlines(rows[finite], own[finite], pooled[finite], color=BLUE, linewidth=1.6 * small, alpha=0.55, zorder=2)
+    ax.scatter(own[finite], rows[finite], s=size[finite], facecolor="white", edgecolor=ORANGE, linewidth=1.3 * small,
+               zorder=3)  # fmt: skip
     ax.scatter(pooled, rows, s=0.8 * size, color=BLUE, linewidth=0, zorder=4)
     low, high = base.reach(np.concatenate([own, pooled]), pooled)
     room = 0.06 * ((high - low) or abs(high) or 1.0)
     ax.set_xlim(low - room, high + room)
+    base.beyond(ax, rows, own)
 
 
 def _complete(ax: Axes, complete: np.ndarray) -> None:
@@ -162,7 +165,9 @@ def _reading(rows: dict[str, np.ndarray], found: Pooling) -> str:
     if np.isfinite(gain).any():
         less = 1.0 - float(np.median(gain[np.isfinite(gain)]))
         parts.append(f"The median standard error {'falls' if less >= 0 else 'grows'} by {base.percent(abs(less))}.")
-    missing = int(np.sum(~np.isfinite(rows["none"]) & np.isfinite(rows["partial"])))
+    infinite = int(np.sum(np.isinf(rows["none"])))
+    parts += [f"Triangles: {base.counted(infinite, 'level')} at infinity by themselves."] if infinite else []
+    missing = int(np.sum(np.isnan(rows["none"]) & np.isfinite(rows["partial"])))
     parts += [f"{base.counted(missing, 'level')} without an estimate of its own."] if missing else []
     return " ".join([*parts, "Ahead: log predictive density, leaving rows out.", *map(_unmarked, found.notes)])
 

@@ -1,8 +1,8 @@
 """Would the fitted model produce groups like these? ``ml.plot.predictive(fit)``.
 
-    y* ~ the fitted model with new group effects,    mean, sd, min and max of each level's rows, against those of y*
+    y* ~ the fitted model with new group effects,    statistics of each level's rows against those of y*
 
-Grey bars hold the statistic of every level at once in 95% of the simulated data sets; points outside them are orange.
+Mean, sd, min and max; of counts the share of zeros, of yes or no the mean, of categories their shares. Grey bars hold the statistic of every level at once in 95% of the simulated data sets; points outside them are orange.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..errors import SettingError
 from . import base
 from .base import BLUE, FAINT, MOST_NAMES, ORANGE, safe
 
@@ -21,11 +22,13 @@ if TYPE_CHECKING:
     from ..checks.predictive import Predictive, PredictiveChecks
     from ..fit.fit import Fit
 
+BOUNDED = ("sd", "zeros")
+MOST = 6  # panels
 NAMED = 3  # levels outside that are named when there is no room for all names
 
 
 def predictive(subject: Fit | PredictiveChecks, group: str | None = None, n: int = 200, seed: int = 0) -> Figure:
-    """Mean, sd, min and max of each level's rows, against data simulated from the fit.
+    """Statistics of each level's rows, against data simulated from the fit.
 
     Parameters
     ----------
@@ -53,7 +56,7 @@ def predictive(subject: Fit | PredictiveChecks, group: str | None = None, n: int
     >>> [ax.get_title(loc="left") for ax in ml.plot.predictive(fit, n=50).axes]
     ['mean', 'sd', 'min', 'max']
     """
-    from ..checks.predictive import STATISTICS, PredictiveChecks, predictive_checks
+    from ..checks.predictive import PredictiveChecks, predictive_checks
 
     if isinstance(subject, PredictiveChecks):
         sizes = {part.group: len(part.levels) for part in subject.groups}
@@ -63,16 +66,18 @@ def predictive(subject: Fit | PredictiveChecks, group: str | None = None, n: int
         label = base.grouping_factor(subject, group)
         found = predictive_checks(subject, n, seed)
     part = next(p for p in found.groups if p.group == label)
-    shown = [name for name in STATISTICS if np.isfinite(part.observed[name]).any()]
+    shown = [name for name in part.observed if np.isfinite(part.observed[name]).any()][:MOST]
+    if not shown:
+        raise SettingError("the categories are too many to compare", hint="Look at ml.plot.distribution(fit).")
     if np.all(part.n <= 1):  # the mean, the least and the largest of one row are that row
         shown = shown[:1]
-    order = np.argsort(part.observed["mean"], kind="stable")
+    order = np.argsort(part.observed[shown[0]], kind="stable")
     height = 0.75 + base.rows_height(len(order))
     sheet = base.sheet(1.6 + 2.1 * max(len(shown), 2), height, 1, len(shown), sharey=True)
     base.names_at_left(sheet.ax, [part.levels[i] for i in order], label)
     for panel, name in zip(sheet.axes, shown, strict=True):
         _panel(panel, part, name, order)
-        base.title(panel, name)
+        base.title(panel, safe(name, 24))
     return sheet.head(_finding(part, shown), f"Grey: 95% of {found.draws} simulated data sets, all levels at once.")
 
 
@@ -83,9 +88,12 @@ def _panel(ax: Axes, part: Predictive, name: str, order: np.ndarray) -> None:
     outside = np.isin(order, part.outside(name))
     few = len(rows) <= MOST_NAMES
     lower = centre - half
-    if name == "sd":
+    upper = centre + half
+    if name in BOUNDED or name.startswith("share["):
         lower = np.maximum(lower, 0.0)
-    ax.hlines(rows, lower, centre + half, color=FAINT, linewidth=5.5 if few else 1.0, zorder=1)
+    if name == "zeros" or name.startswith("share["):
+        upper = np.minimum(upper, 1.0)
+    ax.hlines(rows, lower, upper, color=FAINT, linewidth=5.5 if few else 1.0, zorder=1)
     for here, colour, size in ((~outside, BLUE, 1.0), (outside, ORANGE, 1.6)):
         ax.scatter(observed[here], rows[here], color=colour, s=size * (18 if few else 5), linewidth=0, zorder=3)
     if not few:

@@ -1,6 +1,6 @@
 """Are residuals and group effects normal? ``ml.plot.qq(fit)``.
 
-    rows      studentised residuals                          levels    b̂_ℓ / sd(b̂_ℓ), sd of what shrinkage leaves
+    rows      studentised (or quantile) residuals            levels    b̂_ℓ / sd(b̂_ℓ), sd of what shrinkage leaves
 
 Sorted values against normal quantiles, one panel a kind. The band holds 95% of what data simulated from the fit and
 analysed in the same way give at each place: ties between residuals, shrinkage and weights are in it.
@@ -54,10 +54,10 @@ def qq(fit: Fit, seed: int = 0) -> Figure:
     >>> [ax.get_title(loc="left") for ax in ml.plot.qq(fit).axes]
     ['residuals', 'Intercept by school']
     """
-    from ..checks.case import Case
     from ..checks.normality import normality_findings
+    from ..checks.working import case_of
 
-    case = Case(fit, seed)
+    case = case_of(fit, seed)
     panels: list[tuple[str, np.ndarray, np.ndarray, tuple[str, ...] | None]] = []
     if case.by_row:
         panels.append(("residuals", case.studentized, case.replicated, None))
@@ -120,7 +120,9 @@ def simulated_effects(case: Case) -> list[np.ndarray]:
     found = case.effects
     if not found:
         return []
-    if not case.solvable:
+    if case.null is not None:
+        return list(case.null.effects)
+    if not case.model.is_linear or not case.solvable:
         rng = np.random.default_rng(case.seed)
         return [rng.standard_normal((len(e.z), DRAWS)) for e in found]
     y = case.fit.simulate(case.adjusted.draws, seed=case.seed, target="new_group").T

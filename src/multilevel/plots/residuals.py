@@ -5,7 +5,8 @@
     spread                  the root of |s| against fitted values: level
     by group                quartiles of each level: alike
 
-Residuals are studentised: over their own standard deviation, which leverage makes smaller than σ̂.
+Residuals are studentised: over their own standard deviation, which leverage makes smaller than σ̂. Those of generalized
+models are randomised quantile residuals, against the linear predictor.
 """
 
 from __future__ import annotations
@@ -60,18 +61,33 @@ def residuals(fit: Fit, group: str | None = None, seed: int = 0) -> Figure:
     label = _label(fit, group)
     case = _examined(fit, seed)
     values = case.studentized if case is not None else _plain(fit)
-    fitted = fit.fitted_values
+    fitted = _fitted(fit)
     sheet = base.sheet(8.4, 6.3, 2, 2)
     ax, normal, spread, by_group = sheet.axes
     shown = base.thinned(len(values), np.argsort(-np.abs(values))[:50])
     _against(ax, fitted, values, shown)
     _quantiles(normal, values, case, seed)
     _spread(spread, fitted, values, shown)
+    if not fit.model.is_linear:
+        for panel in (ax, spread):
+            panel.set_xlabel("linear predictor", color=INK, fontsize=9.5)
     if label is None:
         by_group.set_visible(False)
     else:
         _by_group(by_group, fit, values, label)
     return sheet.head(_finding(case, values), _reading(values))
+
+
+def _fitted(fit: Fit) -> np.ndarray:
+    """What residuals are drawn against; of categories without order, the probability of the one observed."""
+    from ..predictions.linear import linear_predictors
+
+    if fit.model.is_linear:
+        return fit.fitted_values
+    if len(fit.model.design.layout.locations) > 1:
+        own = fit.model.observations.y.astype(np.int64)
+        return np.asarray(fit.fitted_values)[np.arange(len(own)), own]
+    return np.asarray(linear_predictors(fit)[:, 0])
 
 
 def _label(fit: Fit, group: str | None) -> str | None:
@@ -84,10 +100,10 @@ def _label(fit: Fit, group: str | None) -> str | None:
 
 def _examined(fit: Fit, seed: int) -> Case | None:
     """The fit under examination, where its residuals can be studentised."""
-    from ..checks.case import Case
+    from ..checks.working import case_of
 
     try:
-        case = Case(fit, seed)
+        case = case_of(fit, seed)
     except SettingError:  # no model of the groups: residuals as they are
         return None
     return case if case.by_row else None
@@ -95,7 +111,7 @@ def _examined(fit: Fit, seed: int) -> Case | None:
 
 def _plain(fit: Fit) -> np.ndarray:
     """Residuals over their root mean square, as far as there is one."""
-    values = np.nan_to_num(fit.residuals("pearson"))
+    values = np.nan_to_num(fit.residuals("pearson" if fit.model.is_linear else "quantile"))
     size = float(np.sqrt(np.mean(values**2)))
     return np.asarray(values / size if size > 0.0 else values)
 

@@ -4,11 +4,14 @@
     b̂_ℓ                                                       the conditional mode (partial pooling)
 
 Both are drawn at β̂ + deviation, with the rest of the model held at its estimates, so that the distance between the
-two is shrinkage and nothing else. For ``y ~ 1 + (1 | g)`` the hollow points are the groups' means.
+two is shrinkage and nothing else. For ``y ~ 1 + (1 | g)`` the hollow points are the groups' means. Generalized models
+are drawn on the scale of their link, where a level whose rows are all alike has an own estimate at infinity: a triangle
+at the edge (`checks/own_rows.py`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -90,31 +93,53 @@ def shrinkage(fit: Fit, group: str | None = None, term: str | None = None, ax: A
 
 def compare(fit: Fit, group: str | None = None, term: str | None = None) -> Pooling:
     """The numbers that the plot shows."""
-    from ..core.projection import LevelProjector, coefficients_of, row_weights
-
-    design = fit.model.design
     label = base.grouping_factor(fit, group)
-    members = [t for t, g in enumerate(design.groups) if g.label == label]
-    own_columns = coefficients_of([design.groups[t] for t in members])
-    name = base.chosen_term(list(own_columns.names), term)
-    place = own_columns.names.index(name)
-    effects = np.concatenate([fit.estimates.effects[t] for t in members], axis=1)
-    projector = LevelProjector(own_columns, row_weights(design))
-    own, _ = projector.coefficients(_without_others(fit, members))
+    names, levels, n, own, effects = (_linear if fit.model.is_linear else _generalized)(fit, label, term)
+    name = base.chosen_term(list(names), term)
+    place = list(names).index(name)
     centre = fit.coefficients.get(name, 0.0)
-    keep = np.flatnonzero(projector.fits & np.isfinite(effects[:, place]))
+    centre = centre if np.isfinite(centre) else 0.0
+    keep = np.flatnonzero(~np.isnan(own[:, place]) & np.isfinite(effects[:, place]))
     order = keep[np.argsort(own[keep, place], kind="stable")]
-    n = np.bincount(own_columns.codes, minlength=len(projector.fits))
     return Pooling(
         group=label,
         term=name,
-        levels=[design.groups[members[0]].levels[i] for i in order],
+        levels=[levels[i] for i in order],
         n=n[order],
         own=centre + own[order, place],
         pooled=centre + effects[order, place],
         centre=centre,
-        left_out=len(projector.fits) - len(order),
+        left_out=len(levels) - len(order),
     )
+
+
+Found = tuple[Sequence[str], Sequence[str], np.ndarray, np.ndarray, np.ndarray]
+
+
+def _linear(fit: Fit, label: str, term: str | None) -> Found:
+    """Coefficients, levels, their rows, and deviations (L, k) without and with pooling; NaN where not determined."""
+    from ..core.projection import LevelProjector, coefficients_of, row_weights
+
+    design = fit.model.design
+    members = [t for t, g in enumerate(design.groups) if g.label == label]
+    own_columns = coefficients_of([design.groups[t] for t in members])
+    effects = np.concatenate([fit.estimates.effects[t] for t in members], axis=1)
+    projector = LevelProjector(own_columns, row_weights(design))
+    own, _ = projector.coefficients(_without_others(fit, members))
+    n = np.bincount(own_columns.codes, minlength=len(projector.fits))
+    own = np.where(projector.fits[:, None], own, np.nan)
+    return own_columns.names, design.groups[members[0]].levels, n, own, effects
+
+
+def _generalized(fit: Fit, label: str, term: str | None) -> Found:
+    """The same of the predictor that the coefficient belongs to."""
+    from ..checks.own_rows import own_rows
+
+    mine = [g for g in fit.model.design.groups if g.label == label]
+    base.chosen_term([name for g in mine for name in g.names], term)
+    predictor = next((g.predictor for g in mine if term in g.names), mine[0].predictor)
+    found = own_rows(fit, label, predictor)
+    return found.names, found.levels, found.n, found.deviations, found.pooled
 
 
 def _without_others(fit: Fit, members: list[int]) -> np.ndarray:
@@ -131,14 +156,17 @@ def _without_others(fit: Fit, members: list[int]) -> np.ndarray:
 def _draw(ax: Axes, p: Pooling) -> None:
     rows = np.arange(len(p.levels))
     shrink = 1.0 if len(rows) <= LARGE else 0.35
+    finite = np.isfinite(p.own)
     size = base.areas(p.n, 78.0 * shrink, 12.0 * shrink)
     ax.axvline(p.centre, color=INK, linewidth=1.0, zorder=1)
-    ax.hlines(rows, p.own, p.pooled, color=BLUE, linewidth=1.6 * shrink, alpha=0.55, zorder=2)
-    ax.scatter(p.own, rows, s=size, facecolor="white", edgecolor=ORANGE, linewidth=1.3 * shrink, zorder=3)
+    ax.hlines(rows[finite], p.own[finite], p.pooled[finite], color=BLUE, linewidth=1.6 * shrink, alpha=0.55, zorder=2)
+    ax.scatter(p.own[finite], rows[finite], s=size[finite], facecolor="white", edgecolor=ORANGE,
+               linewidth=1.3 * shrink, zorder=3)  # fmt: skip
     ax.scatter(p.pooled, rows, s=size * 0.8, color=BLUE, linewidth=0, zorder=4)
     low, high = base.reach(np.concatenate([p.own, p.pooled]), np.append(p.pooled, p.centre))
     room = (0.13 if len(rows) <= MOST_NAMES else 0.2) * ((high - low) or abs(high) or 1.0)
     ax.set_xlim(low - room, high + room)
+    base.beyond(ax, rows, p.own)
     _label_moves(ax, p, low, high)
 
 
@@ -160,7 +188,7 @@ def _move(by: float) -> str:
 
 def _most_moved(p: Pooling) -> list[int]:
     """A few levels, no two of them so close that their labels would touch."""
-    move = np.abs(p.pooled - p.own)
+    move = np.where(np.isfinite(p.own), np.abs(p.pooled - p.own), 0.0)
     apart = len(p.levels) / MOST_NAMES  # rows that a line of text covers
     chosen: list[int] = []
     for i in np.argsort(-move, kind="stable").tolist():
@@ -176,7 +204,14 @@ def _finding(p: Pooling) -> str:
     what = f"{safe(p.term, 30)} by {safe(p.group)}"
     if len(p.levels) < 2:
         return f"{what}: too few levels have rows enough to stand by themselves"
-    before, after = float(np.std(p.own, ddof=1)), float(np.std(p.pooled, ddof=1))
+    finite = np.isfinite(p.own)
+    infinite = int((~finite).sum())
+    if infinite and finite.sum() < 2:
+        return f"{what}: all levels stand at infinity by themselves, and pooling brings them back"
+    before, after = float(np.std(p.own[finite], ddof=1)), float(np.std(p.pooled[finite], ddof=1))
+    if infinite and after > 1e-8 * before:
+        spread = base.between(before, after)
+        return f"{what}: pooling brings {base.counted(infinite, 'level')} back from infinity, spread {spread}"
     if not after > 1e-8 * before:
         return f"{what}: all {len(p.levels)} levels are pooled completely"
     if abs(after - before) < 0.005 * before:
@@ -192,7 +227,9 @@ def _reading(p: Pooling) -> str:
     remarks = [f"Written out: the {MOST_LABELS} largest moves"] if np.any(p.own != p.pooled) else []
     remarks += [size] if size else []
     low, high = base.reach(np.concatenate([p.own, p.pooled]), np.append(p.pooled, p.centre))
-    beyond = int(np.sum((p.own < low) | (p.own > high)))
+    infinite = int(np.isinf(p.own).sum())
+    remarks += ["Triangles: levels whose rows are all alike"] if infinite else []
+    beyond = int(np.sum((p.own < low) | (p.own > high))) - infinite
     remarks += [f"Beyond the picture: own estimates of {base.counted(beyond, 'level')}"] if beyond else []
     remarks += [f"{base.counted(p.left_out, 'level')} left out: too few rows"] if p.left_out else []
     return ". ".join(remarks) + "." * bool(remarks)
@@ -213,10 +250,10 @@ def _key(ax: Axes, p: Pooling) -> None:
 
 def _quantity(fit: Fit, p: Pooling) -> str:
     """What the horizontal axis measures."""
-    response, group = safe(fit.model.design.response_name, 40), safe(p.group)
+    response, group = base.on_scale(fit), safe(p.group)
     if p.term != "Intercept":
         return f"{response}: coefficient of {safe(p.term, 40)} in each {group}"
-    alone = len(fit.estimates.beta) == 1
+    alone = len(fit.estimates.beta) == 1 and fit.model.is_linear
     return f"{response}: mean of each {group}" if alone else f"{response}: intercept of each {group}"
 
 

@@ -5,6 +5,9 @@ observation (thin). Lines differ in which uncertainty they hold:
 
     conditional   β̂ and b̂ of a group that was in the data        new_group   β̂ and the spread of groups, z'Σz
     reference, marginal   β̂ alone: the population's centre
+
+Under a link that bends, the centre and the average over groups are two things, and get a line each. Ordered categories
+are drawn on the scale of their linear predictor.
 """
 
 from __future__ import annotations
@@ -52,16 +55,20 @@ def targets(fit: Fit, group: str | None = None, ax: Axes | None = None) -> Figur
     >>> len(ml.plot.targets(fit).axes)
     1
     """
+    base.one_location(fit, "predictions on one axis")
     label = base.grouping_factor(fit, group)
     names, codes = _examples(fit, label)
-    intervals = _predictions(fit, label, codes)
+    intervals = (_predictions if fit.model.is_linear else _generalized)(fit, label, codes)
     rows = [f'"conditional"\n{safe(label)} {safe(name)}, in the data' for name in names]
     rows.append(f'"new_group"\nanother {safe(label)} of the same kind')
-    rows.append('"reference", "marginal"\nthe centre of the groups')
+    if fit.model.is_linear:
+        rows.append('"reference", "marginal"\nthe centre of the groups')
+    else:
+        rows += ['"reference"\na group with effects zero', '"marginal"\nthe average over groups']
     sheet = base.sheet(8.6, 0.75 + 0.62 * len(rows), ax=ax)
     ax = sheet.ax
     at = np.arange(len(rows))[::-1]
-    colours = [BLUE] * len(names) + [ORANGE, GREY]
+    colours = [BLUE] * len(names) + [ORANGE, GREY, GREY][: len(rows) - len(names)]
     estimate, lower, upper = intervals[0]
     for y, colour, centre, low, high in zip(at, colours, estimate, lower, upper, strict=True):
         ax.hlines(y, low, high, color=colour, linewidth=6.0, alpha=0.75)
@@ -72,9 +79,43 @@ def targets(fit: Fit, group: str | None = None, ax: Axes | None = None) -> Figur
     ax.set_yticks(at, rows, color=INK, fontsize=9)
     ax.set_ylim(-0.6, len(rows) - 0.4)
     also = "; thin: of one new observation" if len(intervals) > 1 else ""
-    base.axis_names(ax, base.response(fit))
-    note = f"{100 * fit.level:.4g}% intervals of the expected value{also}, at the average of all predictors."
+    latent = fit.model.distribution.family.ordered
+    base.axis_names(ax, f"linear predictor of {base.response(fit)}" if latent else _measured(fit))
+    value = "linear predictor" if latent else "expected value"
+    note = f"{100 * fit.level:.4g}% intervals of the {value}{also}, at the average of all predictors."
     return sheet.head("One prediction, four questions", note)
+
+
+def _measured(fit: Fit) -> str:
+    words = "" if fit.model.is_linear else safe(fit.model.distribution.family.words(fit.model.observations), 60)
+    return words if words.startswith("P(") else base.response(fit)
+
+
+def _generalized(fit: Fit, label: str, codes: list[int]) -> Intervals:
+    """(estimate, lower, upper) for the example levels, a new one, none, and on average; also of a new observation."""
+    from ..predictions.typical import typical, typical_rows
+
+    known = typical_rows(fit, label, np.array(codes, np.int32))
+    one = typical_rows(fit)
+    mixed = {name: "conditional" if name == label else "reference" for name in fit.model.groups}
+    asked = [(known, mixed), (one, "new_group"), (one, "reference"), (one, "marginal")]
+    out: Intervals = []
+    for kind in _kinds(fit):
+        found = [typical(fit, rows, target, kind) for rows, target in asked]
+        out.append(tuple(np.concatenate([f[name] for f in found]) for name in ("estimate", "lower", "upper")))  # type: ignore[arg-type]
+    return out
+
+
+def _kinds(fit: Fit) -> list[str]:
+    """The mean and a new observation; the linear predictor alone where there is no mean, or a yes or no."""
+    from ..checks.working import scatters
+
+    family = fit.model.distribution.family
+    if family.ordered:
+        return ["linear"]
+    obs = fit.model.observations
+    one_scale = obs.trials is None  # observations of trials are counts, their means proportions
+    return ["mean", "response"] if one_scale and (not family.discrete or scatters(fit)) else ["mean"]
 
 
 def _examples(fit: Fit, label: str) -> tuple[list[str], list[int]]:

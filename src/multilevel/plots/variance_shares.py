@@ -2,7 +2,8 @@
 
     share_g = v_g / (Σ_h v_h + v_ε),    v_g = mean over rows of z'Σ_g z
 
-One bar a level of the hierarchy, with its interval. Shares add up to one; intervals are of each share by itself.
+One bar a level of the hierarchy, with its interval. Shares add up to one; intervals are of each share by itself. Of
+generalized models they are on the scale of the link, where a row has its family's own variance.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def variance_shares(fit: Fit, level: float | None = None, ax: Axes | None = None
     sheet.ax.set_xlim(0.0, 1.3)
     sheet.ax.set_xticks(np.linspace(0.0, 1.0, 6), [f"{k}%" for k in range(0, 101, 20)])
     sheet.ax.set_ylim(-0.6, len(names) - 0.4)
-    base.axis_names(sheet.ax, f"share of the variance of {base.response(fit)}")
+    base.axis_names(sheet.ax, f"share of the variance of {base.on_scale(fit)}")
     return sheet.head(_finding(names, share), f"Lines: {100 * coverage:.4g}% intervals, of each share by itself.")
 
 

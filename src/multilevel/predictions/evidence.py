@@ -3,8 +3,8 @@
     f = η₀ + q,   q ~ N(0, K),   y | f         →    other combinations c with Cov(c, q) = C:
     mean shift C a,   covariance lost C M C'
 
-Normal responses: a = (K + N)⁻¹ (y − η₀), M = (K + N)⁻¹. Others: Laplace's approximation at the mode f̂ of f | y, with s and W
-the slope and curvature of Σ log p(y | f) there: a = s(f̂), M = W (I + K W)⁻¹.
+Normal responses: a = (K + N)⁻¹ (y − η₀), M = (K + N)⁻¹. Others: Laplace's approximation at the mode f̂ of f | y, with s
+and W the slope and curvature of Σ log p(y | f) there: a = s(f̂), M = W (I + K W)⁻¹.
 
 Reference: Rasmussen & Williams (2006), *Gaussian Processes for Machine Learning*, section 3.4.
 """
@@ -77,7 +77,7 @@ def evidence(
     for _ in range(STEPS):
         at = derivatives(q, 2)
         value = 0.5 * float(pull @ q) - float(at.value.sum())
-        slope = at.first[:, predictors].T.ravel()
+        slope = _slope(at, predictors)
         curvature = _blocks(positive_part(at.second[:, predictors][:, :, predictors]))
         aim = np.linalg.solve(np.eye(d * n) + curvature @ prior, curvature @ q + slope)
         step = aim - pull
@@ -93,14 +93,14 @@ def evidence(
             size *= 0.5
         pull, q = trial, moved
         if float(step @ (prior @ step)) <= TOLERANCE * (1.0 + float(pull @ q)):
-            return ModeEvidence(slope_at(derivatives(q, 1), predictors), _weight(derivatives(q, 2), predictors, prior))
+            return ModeEvidence(_slope(derivatives(q, 1), predictors), _weight(derivatives(q, 2), predictors, prior))
     raise ConvergenceError(
         "no mode of the group effects was found for the new rows",
         hint="Look at their response: it may be nearly impossible under the fit. Else refit with all rows.",
     )
 
 
-def slope_at(at, predictors: list[int]) -> np.ndarray:  # type: ignore[no-untyped-def]
+def _slope(at, predictors: list[int]) -> np.ndarray:  # type: ignore[no-untyped-def]
     return np.asarray(at.first[:, predictors].T.ravel())
 
 

@@ -4,9 +4,10 @@
     mean       E y given η; averaged over the groups that are not known: ∫ E(y | η̂ + v) N(v; 0, z'Σz) dv
     response   a new observation: quantiles of its distribution averaged over all that is uncertain
 
-Intervals of a mean are made on the scale of its link. Of one group, known or at the centre, they carry what is uncertain
-about η; of the average over groups (marginal), the delta method over all parameters; of a new group, the quantiles of its
-mean, whose spread is that between groups, longer where Σ̂ rests on few groups (Satterthwaite's degrees of freedom).
+Intervals of a mean are made on the scale of its link. Of one group, known or at the centre, they carry what is
+uncertain about η; of the average over groups (marginal), the delta method over all parameters; of a new group, the
+quantiles of its mean, whose spread is that between groups, longer where Σ̂ rests on few groups (Satterthwaite's degrees
+of freedom).
 """
 
 from __future__ import annotations
@@ -74,10 +75,7 @@ def _columns(fit: Fit, obs: Observations, some: Uncertain, kind: str, level: flo
             return _linear(some, fit.model.design.layout.locations, mean, level)
         if kind == "response" and mean.labels:
             return _category(mean, some, level)
-        if kind == "response":
-            found = _response(mean, some, _varying(fit), level)
-        else:
-            found = _mean(mean, some, level)
+        found = _response(mean, some, _varying(fit), level) if kind == "response" else _mean(mean, some, level)
     return _named(found, mean.labels)
 
 
@@ -123,7 +121,7 @@ def _stretched(some: Uncertain, level: float) -> np.ndarray:
     z = _normal(level)
     total = some.covariance + some.new.covariance
     factor = np.ones(some.eta.shape)
-    for d in range(factor.shape[1]) if len(some.new.slopes) else ():
+    for d in range(total.shape[1]) if len(some.new.slopes) else ():
         between, whole = some.new.covariance[:, d, d], total[:, d, d]
         if not np.any(between > 0.0):
             continue
@@ -172,10 +170,10 @@ def _of_parameters(mean: Mean, some: Uncertain, estimate: np.ndarray, level: flo
     error = np.sqrt(np.maximum(variance, 0.0))
     matters = _matters(slope, some.covariance)
     if len(matters) == 1 and slope.shape[1] == 1 and not some.averaged.any:  # the interval of one η, transformed
-        ends = _transformed(mean.at, some, int(matters[0]), level, some.covariance)
+        low, high = _transformed(mean.at, some, int(matters[0]), level, some.covariance)
     else:
-        ends = mean.ends(estimate, _normal(level) * error)
-    return {"std_error": error, "lower": ends[0], "upper": ends[1]}
+        low, high = mean.ends(estimate, _normal(level) * error)
+    return {"std_error": error, "lower": low, "upper": high}
 
 
 def _by_spread(mean: Mean, some: Uncertain) -> np.ndarray:
@@ -232,9 +230,7 @@ def _within(mean: Mean, some: Uncertain) -> np.ndarray | float:
 
 
 # --- a new observation -------------------------------------------------------------------------------------------
-def _response(
-    mean: Mean, some: Uncertain, varying: list[int], level: float | None
-) -> dict[str, np.ndarray]:
+def _response(mean: Mean, some: Uncertain, varying: list[int], level: float | None) -> dict[str, np.ndarray]:
     """Mean, standard deviation and quantiles of the predictive distribution; numbers of successes for trials."""
     obs = mean.obs
     times = np.ones(len(obs)) if obs.trials is None else obs.trials

@@ -2,8 +2,9 @@
 
     E f(η̂ + R ξ),    ξ ~ N(0, I_r),    f of (n, m) linear predictors
 
-One dimension: the trapezoidal rule, whose error falls exponentially for analytic f; its step is short where the standard
-deviation is long, so that it resolves a logistic curve at any. Two: the product rule. More: a Kronecker sequence.
+One dimension: the trapezoidal rule, whose error falls exponentially for analytic f; its step is short where the
+standard deviation is long, so that it resolves a logistic curve at any. Two: the product rule. More: a Kronecker
+sequence.
 
 Every row's result depends on that row alone and is summed in the same order: predictions of some rows are those of all.
 

@@ -111,7 +111,8 @@ def observed(fit: Fit, rows: Rows, table: Any, eta: np.ndarray) -> Observations:
     bad = np.flatnonzero(~possible)
     if len(bad):
         raise ResponseError(
-            f'response "{name}" is outside the support of the family "{fit.model.family}": {y[bad[0]]:.12g} in row {bad[0]}',
+            f'response "{name}" is outside the support of the family "{fit.model.family}": '
+            f"{y[bad[0]]:.12g} in row {bad[0]}",
             hint="Check these rows, and that they have the units of the data of the fit.",
         )
     return obs

@@ -71,9 +71,9 @@ def predict(
     Returns
     -------
     table
-        ``estimate``, and with an interval ``std_error, lower, upper``; one row for each row of `new_data`. Probabilities
-        of categories have columns for each, ``estimate[good]``; a new one has ``category, probability`` (and of
-        ordered ones the labels ``lower, upper``).
+        ``estimate``, and with an interval ``std_error, lower, upper``; one row for each row of `new_data`.
+        Probabilities of categories have columns for each, ``estimate[good]``; a new one has ``category, probability``
+        (and of ordered ones the labels ``lower, upper``).
 
     Raises
     ------

@@ -2,8 +2,8 @@
 
     η = η̂ + J (ψ̂ − ψ) + z'(b − b̂) + z'b_new
 
-The parameters through their slopes J, the effects of known groups given the parameters, and what groups that are new, or
-averaged over, add: their covariance z'Σz, which moves with the parameters too.
+The parameters through their slopes J, the effects of known groups given the parameters, and what groups that are new,
+or averaged over, add: their covariance z'Σz, which moves with the parameters too.
 """
 
 from __future__ import annotations
@@ -121,10 +121,9 @@ def complete(fit: Fit, rows: Rows) -> Rows:
     """Rows with all terms: those that were not read are left out."""
     if rows.groups or not fit.model.design.groups:
         return rows
-    groups = tuple(
-        replace(g, columns=(None,) * len(g.names), codes=np.full(rows.n, OUT, np.int32)) for g in fit.model.design.groups
-    )
-    return replace(rows, groups=groups)
+    out = np.full(rows.n, OUT, np.int32)
+    groups = (replace(g, columns=(None,) * len(g.names), codes=out) for g in fit.model.design.groups)
+    return replace(rows, groups=tuple(groups))
 
 
 def _groups(fit: Fit, rows: Rows, m: int, sens: Sensitivity | None, s: int) -> Groups:

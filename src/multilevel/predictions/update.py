@@ -37,8 +37,8 @@ from .new_rows import needed_for_a_response, observations, observed
 from .targets import OUT, _estimate, _with_residual, matrix
 
 if TYPE_CHECKING:
-    from ..formula.design import Design
     from ..fit.fit import Fit
+    from ..formula.design import Design
 
 MOST_ROWS = 5000
 
@@ -271,8 +271,10 @@ def _by_predictor(fit: Fit, rows: Rows, predictors: list[int]) -> Combination:
 
 def _known(rows: Rows) -> Rows:
     """Rows whose new levels have no effect."""
-    groups = tuple(replace(g, codes=np.where(g.codes < len(g.levels), g.codes, OUT).astype(np.int32)) for g in rows.groups)
-    return replace(rows, groups=groups)
+    groups = []
+    for g in rows.groups:
+        groups.append(replace(g, codes=np.where(g.codes < len(g.levels), g.codes, OUT).astype(np.int32)))
+    return replace(rows, groups=tuple(groups))
 
 
 # --- reading -----------------------------------------------------------------------------------------------------
@@ -292,7 +294,7 @@ def _read(fit: Fit, table: Any, offset: Any, allowed: dict[str, list[str]] | Non
             raise UnseenLevelError(
                 f'group "{printable(group.label)}": {listed(list(unknown))} in neither the fit nor the new rows',
                 code="E_UNSEEN_GROUP",
-                hint="Give update_groups rows of this group, or predict it with target=\"new_group\".",
+                hint='Give update_groups rows of this group, or predict it with target="new_group".',
                 group=group.label,
             )
         codes[new] = [len(group.levels) + place[found[i]] for i in new]

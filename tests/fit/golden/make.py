@@ -21,8 +21,15 @@ def main() -> None:
     g, x = np.repeat(np.arange(8), 5), rng.normal(size=40)
     f = np.array(["low", "mid", "high"])[np.arange(40) % 3]
     y = 1.0 + x + rng.normal(size=8)[g] * (1.0 + 0.6 * rng.normal(size=40)) + 0.5 * rng.normal(size=40)
-    fit = ml.fit("y ~ poly(x, 2) + f + (1 | g)", {"y": y, "x": x, "f": f, "g": g})
-    name = f"version_{VERSION}.fit"
+    n = rng.integers(2, 9, 40)
+    k = rng.binomial(n, 1.0 / (1.0 + np.exp(-x - rng.normal(size=8)[g])))
+    data = {"y": y, "x": x, "f": f, "g": g, "n": n, "k": k}
+    keep(f"version_{VERSION}.fit", ml.fit("y ~ poly(x, 2) + f + (1 | g)", data))
+    keep(f"version_{VERSION}_trials.fit", ml.fit("k | trials(n) ~ x + (1 | g)", data, family="binomial"))
+
+
+def keep(name: str, fit: ml.Fit) -> None:
+    """The file, and what its predictions are to be."""
     fit.save(HERE / name)
     predicted = fit.predict()
     path = HERE / "expected.json"

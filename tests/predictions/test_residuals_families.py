@@ -57,7 +57,8 @@ def deviance(case, y, mu, fit):
     n = rows()["n"]
     share = np.clip(y, 1e-300, 1.0)
     rest = np.clip(1.0 - y, 1e-300, 1.0)
-    return 2.0 * n * (np.where(y > 0, y * np.log(share / mu), 0.0) + np.where(y < 1, rest * np.log(rest / (1 - mu)), 0.0))
+    won, lost = y * np.log(share / mu), rest * np.log(rest / (1.0 - mu))
+    return 2.0 * n * (np.where(y > 0, won, 0.0) + np.where(y < 1, lost, 0.0))
 
 
 @pytest.mark.parametrize("case", ["poisson", "binomial", "negative_binomial", "gamma", "inverse_gaussian"])

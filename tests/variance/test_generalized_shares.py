@@ -41,7 +41,9 @@ def test_icc_and_r2_are_those_of_performance() -> None:
 
 def test_overdispersion_by_row_is_no_group_in_r2() -> None:
     fit = cattle(more=" + (1 | obs)")
-    variances = {g.label: float(c[0, 0]) for g, c in zip(fit.model.design.groups, fit.estimates.covariances, strict=True)}
+    variances = {
+        g.label: float(c[0, 0]) for g, c in zip(fit.model.design.groups, fit.estimates.covariances, strict=True)
+    }
     fixed = fit.r2()["marginal"] / (1.0 - fit.r2()["marginal"])
     rest = variances["herd"] + variances["obs"] + np.pi**2 / 3.0
     assert fit.r2()["conditional"] == pytest.approx(
@@ -82,7 +84,9 @@ def test_response_scale_of_crossed_factors_needs_no_sum() -> None:
     rng = np.random.default_rng(4)
     a, b = np.repeat(np.arange(15), 20), np.tile(np.arange(20), 15)
     y = rng.poisson(np.exp(0.5 + rng.normal(0, 0.6, 15)[a] + rng.normal(0, 0.4, 20)[b]))
-    fit = ml.Model("y ~ 1 + (1 | a) + (1 | b)", {"y": y, "a": a.astype(str), "b": b.astype(str)}, family="poisson").fit()
+    fit = ml.Model(
+        "y ~ 1 + (1 | a) + (1 | b)", {"y": y, "a": a.astype(str), "b": b.astype(str)}, family="poisson"
+    ).fit()
     va, vb = (float(c[0, 0]) for c in fit.estimates.covariances)
     mean = np.exp(fit.estimates.beta[0] + 0.5 * (va + vb))
     found = response_variances(fit)

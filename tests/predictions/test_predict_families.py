@@ -105,7 +105,10 @@ def test_missing_predictors_give_missing_predictions():
 
 
 # --- one group -----------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("case", ["poisson", "binomial", "binomial pair", "bernoulli", "gamma", "beta", "agq", "no groups"])
+ONE_PREDICTOR = ["poisson", "binomial", "binomial pair", "bernoulli", "gamma", "beta", "agq", "no groups"]
+
+
+@pytest.mark.parametrize("case", ONE_PREDICTOR)
 def test_intervals_of_a_mean_are_those_of_its_linear_predictor(case):
     fit, new = fitted(case), some(slice(0, 25))
     linear, mean = (fit.predict(new, kind=kind, interval=0.9) for kind in ("linear", "mean"))
@@ -183,10 +186,16 @@ def test_averages_at_any_spread(link, sd):
         if link == "log":
             expected = np.exp(eta + sd**2 / 2.0)
         else:
-            inside = lambda v: inverse(link, np.array([v]))[0] * stats.norm.pdf(v, eta, sd)  # noqa: E731
-            points = sorted({eta - 3 * sd, eta, 0.0, eta + 3 * sd})
-            expected = integrate.quad(inside, eta - 10 * sd, eta + 10 * sd, points=points, limit=400, epsabs=1e-13)[0]
+            expected = _integral(link, eta, sd)
         assert found == pytest.approx(expected, rel=1e-7, abs=1e-10)
+
+
+def _integral(link: str, eta: float, sd: float) -> float:
+    def inside(v: float) -> float:
+        return float(inverse(link, np.array([v]))[0] * stats.norm.pdf(v, eta, sd))
+
+    points = sorted({eta - 3 * sd, eta, 0.0, eta + 3 * sd})
+    return float(integrate.quad(inside, eta - 10 * sd, eta + 10 * sd, points=points, limit=400, epsabs=1e-13)[0])
 
 
 def test_averages_over_two_predictors_and_more():
@@ -199,7 +208,8 @@ def test_averages_over_two_predictors_and_more():
     def one(eta, sd):
         return average(lambda e, _: inverse("logit", e[:, 0]), np.array([[eta]]), np.array([[[sd]]]))[0]
 
-    for etas, spread, tolerance in (((0.3, -1.0), (0.8, 3.0), 1e-8), ((0.3, -1.0, 0.0, 1.0), (0.5, 1.0, 0.3, 0.7), 2e-3)):
+    cases = (((0.3, -1.0), (0.8, 3.0), 1e-8), ((0.3, -1.0, 0.0, 1.0), (0.5, 1.0, 0.3, 0.7), 2e-3))
+    for etas, spread, tolerance in cases:
         covariance = np.diag(np.square(spread))[None]
         found = average(f, np.array([etas]), root(covariance))[0]
         assert found == pytest.approx(np.prod([one(e, s) for e, s in zip(etas, spread, strict=True)]), rel=tolerance)
