@@ -32,7 +32,7 @@ REFUSED = {  # what a plot has nothing to say about
     ("fitted", "eight"): "no numeric predictor",
     ("acf", "eight"): "too short",
 }
-WITHOUT_GROUPS = {"forest", "profile", "qq", "residuals"}  # also plots of models without groups
+WITHOUT_GROUPS = {"distribution", "forest", "profile", "qq", "residuals"}  # also plots of models without groups
 
 pytestmark = pytest.mark.filterwarnings("ignore:Glyph")
 

@@ -49,6 +49,7 @@ class Predictive:
         (L,) values, simulated means and sds, standardised values, and the simultaneous 95% limit of |z|.
     p_values : by statistic
         Of the most extreme level.
+    support : where the response can be; bands end there.
     """
 
     group: str
@@ -60,6 +61,18 @@ class Predictive:
     z: dict[str, np.ndarray]
     limits: dict[str, float]
     p_values: dict[str, float]
+    support: tuple[float, float] = (-np.inf, np.inf)
+
+    def band(self, statistic: str) -> tuple[np.ndarray, np.ndarray]:
+        """Ends of the simultaneous 95% band of every level."""
+        half = self.limits[statistic] * self.spread[statistic]
+        low, high = self.support
+        if statistic == "sd":
+            low, high = 0.0, np.inf
+        if statistic == "zeros" or statistic.startswith("share["):
+            low, high = 0.0, 1.0
+        centre = self.centre[statistic]
+        return np.maximum(centre - half, low), np.minimum(centre + half, high)
 
     def outside(self, statistic: str) -> np.ndarray:
         """Positions of the levels beyond the simultaneous limit, the most extreme first."""
@@ -89,15 +102,15 @@ class PredictiveChecks:
     def _add(columns: dict[str, list[Any]], part: Predictive, quantity: str) -> None:
         from scipy.special import ndtr
 
-        z, half = part.z[quantity], part.limits[quantity] * part.spread[quantity]
+        z, (lower, upper) = part.z[quantity], part.band(quantity)
         columns["group"] += [part.group] * len(z)
         columns["level"] += part.levels
         columns["n"] += part.n.tolist()
         columns["quantity"] += [quantity] * len(z)
         columns["observed"] += part.observed[quantity].tolist()
         columns["expected"] += part.centre[quantity].tolist()
-        columns["lower"] += (part.centre[quantity] - half).tolist()
-        columns["upper"] += (part.centre[quantity] + half).tolist()
+        columns["lower"] += lower.tolist()
+        columns["upper"] += upper.tolist()
         columns["p_value"] += (2.0 * ndtr(-np.abs(z))).tolist()
         columns["outside"] += (np.abs(z) > part.limits[quantity]).tolist()
 
@@ -161,7 +174,9 @@ def predictive_checks(fit: Fit, n: int = 200, seed: int = 0) -> PredictiveChecks
     found = []
     for label, by in sums.items():
         together = {q: np.concatenate([part[q] for part in parts[label]], axis=1) for q in parts[label][0]}
-        found.append(_compared(label, labels[label], by, measure(design.response[:, None], by), together, exact))
+        found.append(
+            _compared(label, labels[label], by, measure(design.response[:, None], by), together, exact, _support(fit))
+        )
     return PredictiveChecks(tuple(found), n, fit.model.native)
 
 
@@ -172,6 +187,14 @@ def _trials(fit: Fit) -> np.ndarray | float:
     """What simulated successes are divided by, to be on the scale of the response."""
     trials = None if fit.model.is_linear else fit.model.observations.trials
     return 1.0 if trials is None else trials[:, None]
+
+
+def _support(fit: Fit) -> tuple[float, float]:
+    """Where a mean of the response can be."""
+    if fit.model.is_linear:
+        return -np.inf, np.inf
+    scale = fit.model.distribution.family.mean_scale(fit.model.distribution.links)
+    return (-np.inf if scale == "identity" else 0.0), (np.inf if scale in ("identity", "log") else 1.0)
 
 
 def _measure(fit: Fit) -> Measure:
@@ -213,6 +236,7 @@ def _compared(
     own: dict[str, np.ndarray],
     simulated: dict[str, np.ndarray],
     exact: bool,
+    support: tuple[float, float],
 ) -> Predictive:
     """Standardised by the simulations; unless `exact`, with the observed among them: zeros may not vary otherwise."""
     observed, centre, spread, z, limits, p = {}, {}, {}, {}, {}, {}
@@ -226,7 +250,7 @@ def _compared(
         z[name] = np.nan_to_num(standard)
         limits[name] = float(np.quantile(largest, 0.95))
         p[name] = gumbel(float(np.abs(z[name]).max()), largest)
-    return Predictive(label, levels, by.counts, observed, centre, spread, z, limits, p)
+    return Predictive(label, levels, by.counts, observed, centre, spread, z, limits, p, support)
 
 
 def predictive_findings(case: Case) -> list[Finding]:

@@ -21,7 +21,7 @@ STEP = 1e-4
 ROUGH = 1e-9  # decrement that asks for no second look: the mode starts on its tangent, and moves once
 SHORT = 2e-5  # a step of one-sided differences
 FINE = 1e-2  # the largest step that only adds digits
-CHEAP = 0.001  # seconds of a gradient up to which both sides are looked at
+CHEAP = 0.0007  # seconds of a gradient up to which both sides are looked at
 
 
 class Curvature:
@@ -74,7 +74,7 @@ class Curvature:
         """∂²d/∂ψ∂ψ'; by central differences where a gradient is cheap, one-sided ones otherwise."""
         out = np.empty((self.n_psi, self.n_psi))
         self.criterion.touch(self.state)
-        sides = (1.0, -1.0) if 0.0 < self.objective.seconds < CHEAP else (1.0,)
+        sides = (1.0, -1.0) if self.objective.seconds < CHEAP else (1.0,)
         here = self.here
         for i, j in enumerate(self.free):
             size = STEP if len(sides) == 2 else SHORT

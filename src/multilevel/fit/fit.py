@@ -51,7 +51,8 @@ class Fit(Answers):
     -----
     Tables are data frames of the kind that the model's data came in (pandas, polars or Arrow); `glossary.MEANING`
     explains their columns. Intervals of fixed effects use t quantiles with Satterthwaite's degrees of freedom,
-    those of standard deviations the profile likelihood where that takes less than seconds.
+    those of standard deviations the profile likelihood where that takes less than seconds. Generalized models have
+    normal quantiles, and z statistics with infinite degrees of freedom.
 
     Examples
     --------
@@ -103,7 +104,7 @@ class Fit(Answers):
 
     @property
     def aic(self) -> float:
-        """−2 log-likelihood + 2 parameters (fixed effects, variance parameters and σ)."""
+        """−2 log-likelihood + 2 parameters (fixed effects, variance parameters, σ or the constants of the family)."""
         return -2.0 * self.log_likelihood + 2.0 * self.n_parameters
 
     @property

@@ -266,12 +266,11 @@ def reach(values: np.ndarray, core: np.ndarray) -> tuple[float, float]:
 
 def beyond(ax: Axes, rows: np.ndarray, values: np.ndarray, color: str = ORANGE) -> None:
     """Triangles at the edge of the picture for infinite values."""
-    for sign, place, marker in ((1.0, 1.0, ">"), (-1.0, 0.0, "<")):
+    for sign, place, marker in ((1.0, 0.985, ">"), (-1.0, 0.015, "<")):
         here = np.isinf(values) & (np.sign(values) == sign)
-        ax.plot(
-            np.full(int(here.sum()), place), rows[here], marker, color=color, markersize=7, clip_on=False, zorder=5,
-            transform=ax.get_yaxis_transform(),
-        )  # fmt: skip
+        if here.any():
+            x = np.full(int(here.sum()), place)
+            ax.plot(x, rows[here], marker, color=color, markersize=7, zorder=5, transform=ax.get_yaxis_transform())
 
 
 def call_out(
@@ -349,18 +348,31 @@ RATIOS = {"logit": "odds ratio", "log": "ratio", "cloglog": "hazard ratio"}  # w
 
 
 def scale(fit: Fit) -> str:
-    """The scale of the location's link, in words; "" where it is that of the response."""
-    return SCALES.get(fit.model.link, fit.model.link)
+    """The scale of the location's linear predictor, in words; "" where it is that of the response."""
+    family, links = fit.model.distribution.family, fit.model.distribution.links
+    logs = "log" not in family.links and family.mean_scale(links) == "log"  # a lognormal's location is that of log y
+    return SCALES["log"] if logs else SCALES.get(fit.model.link, fit.model.link)
 
 
 def on_scale(fit: Fit) -> str:
     """The response on the scale of its coefficients: ``score``, ``log of count``, ``log odds of P(z = yes)``."""
+    name = measured(fit)
+    return f"{scale(fit)} of {name}" if scale(fit) else name
+
+
+def measured(fit: Fit) -> str:
+    """What a mean of the response is: ``score``, ``P(z = yes)``, ``proportion of k``."""
     name = response(fit)
     if fit.model.is_linear:
         return name
-    words = safe(fit.model.distribution.family.words(fit.model.observations), 60)
-    name = words if words.startswith("P(") else name
-    return f"{scale(fit)} of {name}" if scale(fit) else name
+    family, obs = fit.model.distribution.family, fit.model.observations
+    words = safe(family.words(obs), 60)
+    if words.startswith("P("):
+        return words
+    if obs.trials is not None:
+        return f"proportion of {name}"
+    yes = family.discrete and not family.ordered and family.links[0] == "logit" and not obs.levels
+    return f"P({name} = 1)" if yes else name
 
 
 def one_location(fit: Fit, what: str) -> None:

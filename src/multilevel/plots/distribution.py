@@ -2,7 +2,7 @@
 
     n_k = rows with y in k,    against n*_k of data simulated with new group effects
 
-Bars are the rows, one bar a count or a category (a slice of the range for numbers); grey lines hold 95% of the simulated
+Bars are the rows, one bar a count or a category (a slice of the range for numbers); lines hold 95% of the simulated
 data sets at each place, the point is their mean. Counts are on a root scale, where the scatter of a bar is the same at
 every height and the tail can be seen (a rootogram). Bars beyond their line are orange.
 
@@ -140,9 +140,8 @@ def _draw(ax: Axes, bars: Bars) -> None:
 
 
 def _measured(fit: Fit) -> str:
-    if fit.model.is_linear or fit.model.observations.trials is None:
-        return base.response(fit)
-    return f"proportion: {base.response(fit)}"
+    trials = not fit.model.is_linear and fit.model.observations.trials is not None
+    return base.measured(fit) if trials else base.response(fit)
 
 
 def _finding(bars: Bars) -> str:

@@ -48,6 +48,7 @@ class Lines:
     population : (m,), or None where the estimator has no population
     groups : (L, m), NaN for levels without an estimate
     low, high : (L,) the predictor's range within each level
+    straight : (L, m) the same on the link's scale, whose name is `scale`
     labels : names of the categories on the y axis, () for numbers
     jitter : how far points of few values are moved to be seen
     """
@@ -63,6 +64,8 @@ class Lines:
     groups: np.ndarray
     low: np.ndarray
     high: np.ndarray
+    straight: np.ndarray | None = None
+    scale: str = ""
     labels: tuple[str, ...] = ()
     jitter: float = 0.0
 
@@ -118,7 +121,7 @@ def fitted(
     base.quiet(sheet.ax, "both")
     _together(sheet.ax, lines)
     _categories(sheet.ax, lines)
-    base.axis_names(sheet.ax, safe(lines.name, 40), _measured(fit))
+    base.axis_names(sheet.ax, safe(lines.name, 40), _vertical(fit))
     return sheet.head(_finding(lines), "Blue: fitted line of each level over its own range; points: the rows.")
 
 
@@ -156,7 +159,7 @@ def fitted_lines(fit: Fit, x: str | None = None, group: str | None = None, data:
         name, label, first.levels, values, shown[0], first.codes, grid,
         None if population is None else _mean(fit, population, eta[:, 1:].mean(axis=0)),
         np.stack([_mean(fit, row, others[i] if others is not None else None) for i, row in enumerate(groups)]),
-        low, high, *shown[1:],
+        low, high, groups, base.scale(fit), *shown[1:],
     )  # fmt: skip
 
 
@@ -189,13 +192,9 @@ def _shown(fit: Fit) -> tuple[np.ndarray, tuple[str, ...], float]:
     return y, fit.model.observations.levels if ordered else (), (0.12 if ordered else 0.04) if few else 0.0
 
 
-def _measured(fit: Fit) -> str:
-    """What the vertical axis shows."""
-    obs = fit.model.observations
-    if fit.model.is_linear or fit.model.distribution.family.ordered:
-        return base.response(fit)
-    words = safe(fit.model.distribution.family.words(obs), 60)
-    return words if words.startswith("P(") else base.response(fit)
+def _vertical(fit: Fit) -> str:
+    ordered = not fit.model.is_linear and fit.model.distribution.family.ordered
+    return base.response(fit) if ordered else base.measured(fit)
 
 
 def _population(fit: Fit, at_rows: np.ndarray, on_grid: np.ndarray) -> np.ndarray | None:
@@ -325,7 +324,7 @@ def _facets(fit: Fit, lines: Lines) -> Figure:
         base.title(ax, safe(lines.levels[code], 15))
         ax.tick_params(labelbottom=code + columns >= len(lines.levels))
     sheet.figure.supxlabel(safe(lines.name, 40), fontsize=9.5, color=INK)
-    sheet.figure.supylabel(_measured(fit), fontsize=9.5, color=INK)
+    sheet.figure.supylabel(_vertical(fit), fontsize=9.5, color=INK)
     dashed = "; dashed: population" if lines.population is not None else ""
     dashed += " (effects zero)" if dashed and not fit.model.is_linear else ""
     return sheet.head(_finding(lines), f"One panel for each {safe(lines.label)}. Blue: its line{dashed}; points: rows.")
@@ -372,7 +371,9 @@ def _together(ax: Axes, lines: Lines) -> None:
 
 def _finding(lines: Lines) -> str:
     """How much the slopes differ, when the lines are straight."""
-    known = lines.groups[np.isfinite(lines.groups).all(axis=1)]
+    drawn = lines.groups if lines.straight is None else lines.straight
+    known = drawn[np.isfinite(drawn).all(axis=1)]
+    on = f" ({lines.scale})" if lines.scale else ""
     x, label = safe(lines.name, 30), safe(lines.label)
     width = float(lines.grid[-1] - lines.grid[0])
     bend = float(np.max(np.abs(np.diff(known, 2, axis=1)), initial=0.0))
@@ -381,8 +382,9 @@ def _finding(lines: Lines) -> str:
         return f"Curves of {len(known)} levels of {label} along {x}"
     slopes = (known[:, -1] - known[:, 0]) / width
     if np.ptp(slopes) <= 1e-8 * max(float(np.abs(slopes).max()), 1e-300):
-        return f"Levels of {label} share one slope of {x}, {base.number(float(slopes[0]))}"
-    return f"Slopes of {x} go from {base.between(float(slopes.min()), float(slopes.max()))} between levels of {label}"
+        return f"Levels of {label} share one slope of {x}, {base.number(float(slopes[0]))}{on}"
+    ends = base.between(float(slopes.min()), float(slopes.max()))
+    return f"Slopes of {x} go from {ends}{on} between levels of {label}"
 
 
 MEMBER = fitted

@@ -118,10 +118,10 @@ def _moved(fit: Fit) -> Function:
 def _measured(fit: Fit) -> str:
     if fit.model.is_linear:
         return base.response(fit)
-    words = safe(fit.model.distribution.family.words(fit.model.observations), 60)
     if fit.model.distribution.family.ordered:
         return f"linear predictor of {base.response(fit)}"
-    return words if words.startswith("P(") else f"mean of {base.response(fit)}"
+    words = base.measured(fit)
+    return words if words != base.response(fit) else f"mean of {words}"
 
 
 def predicted(fit: Fit, label: str, new_data: Any, level: float) -> tuple[Outlook, Outlook | None, np.ndarray]:

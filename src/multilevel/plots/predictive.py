@@ -2,7 +2,8 @@
 
     y* ~ the fitted model with new group effects,    statistics of each level's rows against those of y*
 
-Mean, sd, min and max; of counts the share of zeros, of yes or no the mean, of categories their shares. Grey bars hold the statistic of every level at once in 95% of the simulated data sets; points outside them are orange.
+Mean, sd, min and max; of counts the share of zeros, of yes or no the mean, of categories their shares. Grey bars hold
+the statistic of every level at once in 95% of the simulated data sets; points outside them are orange.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from ..checks.predictive import Predictive, PredictiveChecks
     from ..fit.fit import Fit
 
-BOUNDED = ("sd", "zeros")
 MOST = 6  # panels
 NAMED = 3  # levels outside that are named when there is no room for all names
 
@@ -83,16 +83,10 @@ def predictive(subject: Fit | PredictiveChecks, group: str | None = None, n: int
 
 def _panel(ax: Axes, part: Predictive, name: str, order: np.ndarray) -> None:
     rows = np.arange(len(order))
-    half = part.limits[name] * part.spread[name][order]
-    centre, observed = part.centre[name][order], part.observed[name][order]
+    lower, upper = (end[order] for end in part.band(name))
+    observed = part.observed[name][order]
     outside = np.isin(order, part.outside(name))
     few = len(rows) <= MOST_NAMES
-    lower = centre - half
-    upper = centre + half
-    if name in BOUNDED or name.startswith("share["):
-        lower = np.maximum(lower, 0.0)
-    if name == "zeros" or name.startswith("share["):
-        upper = np.minimum(upper, 1.0)
     ax.hlines(rows, lower, upper, color=FAINT, linewidth=5.5 if few else 1.0, zorder=1)
     for here, colour, size in ((~outside, BLUE, 1.0), (outside, ORANGE, 1.6)):
         ax.scatter(observed[here], rows[here], color=colour, s=size * (18 if few else 5), linewidth=0, zorder=3)

@@ -70,7 +70,8 @@ def residuals(fit: Fit, group: str | None = None, seed: int = 0) -> Figure:
     _spread(spread, fitted, values, shown)
     if not fit.model.is_linear:
         for panel in (ax, spread):
-            panel.set_xlabel("linear predictor", color=INK, fontsize=9.5)
+            several = len(fit.model.design.layout.locations) > 1
+            panel.set_xlabel("mean category" if several else "linear predictor", color=INK, fontsize=9.5)
     if label is None:
         by_group.set_visible(False)
     else:
@@ -79,14 +80,14 @@ def residuals(fit: Fit, group: str | None = None, seed: int = 0) -> Figure:
 
 
 def _fitted(fit: Fit) -> np.ndarray:
-    """What residuals are drawn against; of categories without order, the probability of the one observed."""
+    """What residuals are drawn against; of categories without order, the mean of their numbers."""
     from ..predictions.linear import linear_predictors
 
     if fit.model.is_linear:
         return fit.fitted_values
     if len(fit.model.design.layout.locations) > 1:
-        own = fit.model.observations.y.astype(np.int64)
-        return np.asarray(fit.fitted_values)[np.arange(len(own)), own]
+        p = np.asarray(fit.fitted_values)
+        return np.asarray(p @ np.arange(p.shape[1]))
     return np.asarray(linear_predictors(fit)[:, 0])
 
 

@@ -80,15 +80,10 @@ def targets(fit: Fit, group: str | None = None, ax: Axes | None = None) -> Figur
     ax.set_ylim(-0.6, len(rows) - 0.4)
     also = "; thin: of one new observation" if len(intervals) > 1 else ""
     latent = fit.model.distribution.family.ordered
-    base.axis_names(ax, f"linear predictor of {base.response(fit)}" if latent else _measured(fit))
+    base.axis_names(ax, f"linear predictor of {base.response(fit)}" if latent else base.measured(fit))
     value = "linear predictor" if latent else "expected value"
     note = f"{100 * fit.level:.4g}% intervals of the {value}{also}, at the average of all predictors."
     return sheet.head("One prediction, four questions", note)
-
-
-def _measured(fit: Fit) -> str:
-    words = "" if fit.model.is_linear else safe(fit.model.distribution.family.words(fit.model.observations), 60)
-    return words if words.startswith("P(") else base.response(fit)
 
 
 def _generalized(fit: Fit, label: str, codes: list[int]) -> Intervals:
