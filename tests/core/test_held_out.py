@@ -18,6 +18,12 @@ from multilevel.core.cubature import expected_mean, principal, product_rule
 from multilevel.core.levels_out import LevelsOut
 from multilevel.core.sets_out import SetsOut
 
+# designs are small on purpose: variances at zero are part of the question
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:boundary fit"),
+    pytest.mark.filterwarnings("ignore:.*is at its limit"),
+]
+
 
 # --- normal responses with known errors: every approximation is exact ------------------------------------------------
 def normal(seed: int, crossed: bool) -> tuple[ml.Fit, ml.Fit]:

@@ -12,6 +12,12 @@ from scipy.special import expit, gammaln
 
 import multilevel as ml
 
+# designs are small on purpose: variances at zero are part of the question
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:boundary fit"),
+    pytest.mark.filterwarnings("ignore:.*is constant within every level"),
+]
+
 
 def cattle() -> pd.DataFrame:
     """Of herd 3 no animal is a case, of herd 5 all are."""

@@ -9,6 +9,12 @@ from scipy.stats import chi2
 import multilevel as ml
 from multilevel.inference.conditional_aic import conditional_aic
 
+# designs are small on purpose: variances at zero are part of the question
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:boundary fit"),
+    pytest.mark.filterwarnings("ignore:.*is at its limit"),
+]
+
 CATTLE = "cbind(incidence, size - incidence) ~ "
 
 

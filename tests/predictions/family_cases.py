@@ -41,6 +41,7 @@ CASES = {  # name → formula, family, settings
     "categorical": ("choice ~ x + (1 | g)", "categorical", {}),
     "agq": ("yes ~ x + (1 | g)", "bernoulli", {"estimator": "agq"}),
     "complete": ("count ~ x + (1 | g)", "negative_binomial", {"estimator": "complete"}),
+    "none": ("count ~ x + (1 | g)", "poisson", {"estimator": "none"}),
     "no groups": ("count ~ x", "poisson", {}),
 }  # fmt: skip
 

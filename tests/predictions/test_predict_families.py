@@ -183,10 +183,7 @@ def test_averages_at_any_spread(link, sd):
         found = average(
             lambda e, _: inverse(link, e[:, 0]), np.array([[eta]]), np.array([[[sd]]]), grows=link == "log"
         )[0]
-        if link == "log":
-            expected = np.exp(eta + sd**2 / 2.0)
-        else:
-            expected = _integral(link, eta, sd)
+        expected = np.exp(eta + sd**2 / 2.0) if link == "log" else _integral(link, eta, sd)
         assert found == pytest.approx(expected, rel=1e-7, abs=1e-10)
 
 

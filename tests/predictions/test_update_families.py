@@ -15,7 +15,7 @@ from multilevel.errors import MissingDataError, ResponseError, WeightsError
 sys.path.insert(0, str(Path(__file__).parent))
 from family_cases import CASES, fitted, rows, some
 
-GROUPED = [c for c in CASES if c not in ("no groups", "complete")]
+GROUPED = [c for c in CASES if c not in ("no groups", "complete", "none")]
 
 
 def named(new: dict, label: str = "new") -> dict:

@@ -12,6 +12,9 @@ from multilevel.variance.icc import icc
 from multilevel.variance.r2 import r2_table
 from multilevel.variance.scales import observation_variance, response_variances
 
+# designs are small on purpose: variances at zero are part of the question
+pytestmark = [pytest.mark.filterwarnings("ignore:boundary fit")]
+
 CATTLE = "cbind(incidence, size - incidence) ~ {} + (1 | herd)"
 
 

@@ -78,7 +78,8 @@ def sums(
         known = group.codes >= 0
         for k, column in enumerate(group.columns):
             part = np.where(known, b[group.codes, k], 0.0)
-            out[:, group.predictor] += part if column is None else part * column
+            with np.errstate(invalid="ignore"):  # infinite effects of groups whose rows are all alike
+                out[:, group.predictor] += part if column is None else part * column
     return out
 
 

@@ -84,6 +84,22 @@ class Context:
         return list(self.fit.model.groups)
 
     @property
+    def axis(self) -> str:
+        """The scale of the coefficients, for drawings."""
+        from .scale import axis
+
+        return self.fit.model.design.response_name if self.fit.model.is_linear else axis(self.fit)
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Categories of an ordinal or unordered response; nothing for numbers and for yes or no."""
+        model = self.fit.model
+        if model.is_linear:
+            return ()
+        several = model.distribution.family.ordered or len(model.design.layout.locations) > 1
+        return tuple(model.observations.levels) if several else ()
+
+    @property
     def covariates(self) -> bool:
         """Whether there are predictors beside the intercept."""
         return any(column is not None for column in self.fit.model.design.fixed_columns)

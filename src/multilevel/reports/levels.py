@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..errors import SettingError
 from ..predictions.deviations import half_widths
 
 if TYPE_CHECKING:
     from ..fit.fit import Fit
+    from ..formula.design import GroupColumns
 
 ABOVE, BELOW, UNCLEAR = 1, -1, 0
 
@@ -31,7 +33,7 @@ class Levels:
     ----------
     group, term : labels of the factor and the coefficient
     names, n : labels and numbers of rows
-    own : (L,) estimates from the level's rows alone; NaN where these do not determine it
+    own : (L,) estimates from the level's rows alone; NaN where these do not determine it, ±inf where they run off
     pooled, lower, upper : (L,) estimate of c_ℓ and its interval
     effect, effect_lower, effect_upper : (L,) the same of b_ℓ
     weight : (L,) λ, weight of a level's own data (averaged over its coefficients)
@@ -75,7 +77,7 @@ class Levels:
         if len(self.names) <= most:
             return np.arange(len(self.names))
         clear = np.nan_to_num(np.where(self.verdict != UNCLEAR, np.abs(self.effect), 0.0))
-        moved = np.nan_to_num(np.abs(self.moved))
+        moved = np.nan_to_num(np.abs(self.moved), posinf=0.0)
         first = np.argsort(-clear, kind="stable")[: most // 2]
         rest = np.setdiff1d(np.argsort(-moved, kind="stable")[:most], first, assume_unique=True)
         chosen = np.concatenate([first, rest])[:most]
@@ -91,17 +93,13 @@ def pairs(fit: Fit) -> list[tuple[str, str]]:
 def levels(fit: Fit, group: str, term: str) -> Levels:
     """The levels of `group` in the coefficient `term`, smallest estimate first."""
     design = fit.model.design
-    t, k = next(
-        (t, g.names.index(term)) for t, g in enumerate(design.groups) if g.label == group and term in g.names
-    )
+    t, k = next((t, g.names.index(term)) for t, g in enumerate(design.groups) if g.label == group and term in g.names)
     names = design.groups[t].levels
     effect = np.asarray(fit.estimates.effects[t][:, k], dtype=float)
-    centre = float(np.nan_to_num(fit.coefficients.get(term, 0.0)))
+    centre = float(np.nan_to_num(fit.coefficients.get(term, 0.0), posinf=0.0, neginf=0.0))
     half, whole = half_widths(fit, t, k), half_widths(fit, t, k, term)
     own = _own(fit, group, term)
-    weights = fit.shrinkage()
-    here = np.asarray(weights["group"]) == group
-    n, weight = (np.asarray(weights[name], dtype=float)[here] for name in ("n", "lambda"))
+    n, weight = _weights(fit, group, design.groups[t])
     pooled = centre + effect
     order = np.argsort(np.where(np.isnan(pooled), np.inf, pooled), kind="stable")
     return Levels(
@@ -121,6 +119,17 @@ def levels(fit: Fit, group: str, term: str) -> Levels:
         coverage=fit.level,
     )
 
+
+def _weights(fit: Fit, group: str, columns: GroupColumns) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of each level and the weight of its own data; NaN where that is not defined."""
+    try:
+        weights = fit.shrinkage()
+    except SettingError:
+        n = np.bincount(columns.codes[columns.codes >= 0], minlength=len(columns.levels)).astype(float)
+        return n, np.full(len(n), np.nan)
+    here = np.asarray(weights["group"]) == group
+    n, weight = (np.asarray(weights[name], dtype=float)[here] for name in ("n", "lambda"))
+    return n, weight
 
 
 def _own(fit: Fit, group: str, term: str) -> dict[str, float]:

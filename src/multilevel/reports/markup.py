@@ -32,9 +32,7 @@ def shown(text: object, limit: int = LONGEST) -> str:
     """Text that can be displayed: control and direction characters written out, long text cut."""
     raw = text if isinstance(text, str) else str(text)
     cut = raw if len(raw) <= limit else raw[: limit - 1] + "…"
-    return "".join(
-        c if c.isprintable() or c in JOINERS else c.encode("unicode_escape").decode("ascii") for c in cut
-    )
+    return "".join(c if c.isprintable() or c in JOINERS else c.encode("unicode_escape").decode("ascii") for c in cut)
 
 
 def user(text: object, limit: int = LONGEST) -> Html:

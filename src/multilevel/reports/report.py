@@ -87,9 +87,7 @@ def report(
     return target
 
 
-def document(
-    fit: Fit, title: str | None = None, seed: int = 0, name: str = "report.html", data: Any = None
-) -> str:
+def document(fit: Fit, title: str | None = None, seed: int = 0, name: str = "report.html", data: Any = None) -> str:
     """The report as text."""
     with _quietly():
         context = Context(fit, seed, title, name, data)

@@ -17,19 +17,39 @@ WIDTH = 360.0
 def residuals(context: Context) -> Html:
     """A row of small drawings."""
     fit = context.fit
-    scaled, fitted = fit.residuals("standardized"), fit.fitted_values
-    pictures = [_against(fitted, scaled), _normal(scaled, "QQ plot of scaled residuals", "scaled residuals")]
+    if fit.model.is_linear:
+        scaled, fitted, name, across = (
+            fit.residuals("standardized"),
+            fit.fitted_values,
+            "scaled residual",
+            "fitted value",
+        )
+    else:
+        scaled, fitted, name = fit.residuals("quantile", seed=context.seed), _predictors(context), "quantile residual"
+        across = "mean category" if _several(context) else "linear predictor"
+    pictures = [_against(fitted, scaled, name, across), _normal(scaled, f"QQ plot of {name}s", f"{name}s")]
     if context.population:
         pictures += [_effects(context, *pair) for pair in context.main[:4]]
     return tag("div", *pictures, class_="pictures")
 
 
-def _against(fitted: np.ndarray, scaled: np.ndarray) -> Html:
+def _several(context: Context) -> bool:
+    return len(context.fit.model.design.layout.locations) > 1
+
+
+def _predictors(context: Context) -> np.ndarray:
+    """What residuals of generalized models are drawn against."""
+    from ...plots.residuals import _fitted
+
+    return _fitted(context.fit)
+
+
+def _against(fitted: np.ndarray, scaled: np.ndarray, name: str, across: str) -> Html:
     """Residuals over fitted values, with the mean in bins and its band of two standard errors."""
     places = _some(len(fitted))
     x, y = scale(fitted, LEFT, RIGHT), scale(np.append(scaled, [-3.0, 3.0]), BOTTOM, TOP)
     marks = [circle(x(fitted[i]), y(scaled[i]), 1.7, "point") for i in places]
-    parts = [*axis_below(x, BOTTOM, "fitted value", TOP, 5), *axis_left(y, LEFT, RIGHT, "scaled residual")]
+    parts = [*axis_below(x, BOTTOM, across, TOP, 5), *axis_left(y, LEFT, RIGHT, name)]
     parts += [line(LEFT, y(0.0), RIGHT, y(0.0), "middle"), *marks]
     centres, means = _binned(fitted, scaled)
     if len(centres) > 2:

@@ -40,9 +40,12 @@ def _key(levels: Levels, few: bool) -> Html:
 
 def _note(levels: Levels, drawn: np.ndarray) -> str | None:
     """What the drawing leaves out."""
-    usable = drawn[np.isfinite(levels.own[drawn])]
+    usable = drawn[~np.isnan(levels.own[drawn])]
     said = [f"Drawn: {MOST_POINTS} of {len(usable):,} levels."] if len(usable) > MOST_POINTS else []
-    outside = len(usable) - len(_within(levels, usable))
+    infinite = int(np.isinf(levels.own[usable]).sum())
+    outside = len(usable) - len(_within(levels, usable)) - infinite
+    if infinite:
+        said.append(f"Arrows: {infinite:,} levels whose rows are all alike, at infinity by themselves.")
     if outside:
         said.append(f"Arrows: {outside:,} own estimates lie beyond the drawing.")
     return "".join(f" {text}" for text in said) or None
@@ -55,9 +58,7 @@ def _rows(levels: Levels, drawn: np.ndarray, response: str) -> Html:
     bottom = TOP + ROW * len(drawn) + 6.0
     values = np.concatenate([_within(levels, drawn), levels.lower[drawn], levels.upper[drawn], [levels.centre]])
     x = scale(values, left, RIGHT)
-    marks = [
-        _row(levels, int(i), names[place], x, bottom - 6.0 - ROW * (place + 0.5)) for place, i in enumerate(drawn)
-    ]
+    marks = [_row(levels, int(i), names[place], x, bottom - 6.0 - ROW * (place + 0.5)) for place, i in enumerate(drawn)]
     centre = x(levels.centre)
     middle = [line(centre, TOP - 6, centre, bottom, "middle"), text(centre, TOP - 12, "average", "middle", "tick")]
     parts = [*axis_below(x, bottom, _quantity(levels, response), TOP), *middle, *marks]
@@ -70,7 +71,7 @@ def _row(levels: Levels, i: int, name: str, x: Scale, y: float) -> Html:
     marks = [rect(0, y - ROW / 2, RIGHT, ROW, "hit")]
     marks += [text(x.start - 10, y + 4, name, "end", "label")]
     marks += [line(x(levels.lower[i]), y, x(levels.upper[i]), y, "ci")]
-    if np.isfinite(own):
+    if not np.isnan(own):
         at = x(min(max(own, x.low), x.high))
         marks += [line(at, y, x(pooled), y, "move")]
         marks += [circle(at, y, 4.2, "own") if x.low <= own <= x.high else _arrow(at, y, own > x.high)]
@@ -84,7 +85,7 @@ def _class(levels: Levels, i: int) -> str:
 
 # --- many levels: a cloud ----------------------------------------------------------------------------------------
 def _cloud(levels: Levels, drawn: np.ndarray, response: str) -> Html:
-    usable = drawn[np.isfinite(levels.own[drawn])]
+    usable = drawn[~np.isnan(levels.own[drawn])]
     chosen = _chosen(levels, usable)
     left, top, bottom = 62.0, 34.0, 390.0
     x, y = scale(_within(levels, usable), left, RIGHT), scale(levels.pooled[usable], bottom, top)
@@ -150,18 +151,20 @@ def _key_of(levels: Levels, i: int) -> str:
     return shown(levels.names[i]).lower()
 
 
+def _finite(value: float, error: float) -> str:
+    return number(value, error) if np.isfinite(value) else "−∞" if value < 0.0 else "∞"
+
+
 def _tip(levels: Levels, i: int) -> str:
     """What the tooltip says, line by line."""
     error = levels.error
-    own = "—" if levels.own[i] != levels.own[i] else number(levels.own[i], error)
+    own = "—" if levels.own[i] != levels.own[i] else _finite(levels.own[i], error)
     return "\n".join(
         [
             shown(levels.names[i], 40),
             f"own estimate {own} ({levels.n[i]:,.10g} rows)",
             f"partial pooling {number(levels.pooled[i], error)}",
             f"interval {span(levels.lower[i], levels.upper[i], error)}",
-            f"weight of its own data {100 * levels.weight[i]:.0f}%",
+            f"weight of its own data {100 * levels.weight[i]:.0f}%" if np.isfinite(levels.weight[i]) else "",
         ]
     )
-
-

@@ -110,5 +110,3 @@ def _noticed(context: Context) -> Html | None:
     if not found:
         return None
     return join(tag("h3", "Noticed before fitting"), bullets(user(w, 400) for w in found))
-
-

@@ -157,5 +157,3 @@ def _correlation_words(group: str, pair: Html, value: float, low: float, high: f
         return join("In ", name, ", whether ", pair, " go together is not certain.")
     direction = "rise together" if value > 0 else "move in opposite directions"
     return join("Across levels of ", name, ", ", pair, f" {direction}.")
-
-

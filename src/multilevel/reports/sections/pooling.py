@@ -67,11 +67,13 @@ def _idea(context: Context) -> str:
 def _block(context: Context, pair: tuple[str, str], first: bool) -> Html:
     group, term = pair
     title = join(user(group, 40), ": ", "intercepts" if term == "Intercept" else user(term, 40))
+    if not context.fit.model.is_linear:
+        title = join(title, " (on the scale of the link)")
 
     def content(context: Context) -> Html:
         levels = context.levels(group, term)
         said = bullets(_sentences(context, levels))
-        return join(said, figure(levels, context.fit.model.design.response_name), _table(context, levels))
+        return join(said, figure(levels, context.axis), _table(context, levels))
 
     made = guarded(content, context, "This comparison")
     return tag("div", tag("h3", title), made, class_="block") if first else folded(title, made)
@@ -83,10 +85,14 @@ def _sentences(context: Context, levels: Levels) -> list[Html]:
     weight = levels.weight[np.isfinite(levels.weight)]
     if len(weight):
         said.append(_weights(levels, weight))
-    moved = np.abs(levels.moved)
+    moved = np.abs(np.where(np.isfinite(levels.moved), levels.moved, np.nan))
     if np.isfinite(moved).any() and np.nanmax(moved) > 0.0:
         i = int(np.nanargmax(moved))
         said.append(_most_moved(levels, i))
+    infinite = int(np.isinf(levels.own).sum())
+    if infinite:
+        levels_ = "level has rows that are" if infinite == 1 else "levels have rows that are"
+        said.append(join(f"{infinite:,} {levels_} all alike: by themselves at infinity, with the others at a number."))
     missing = int(np.isnan(levels.own).sum())
     if missing and missing < len(levels.own):
         said.append(join(f"{missing:,} levels have too few rows for an estimate of their own; the model has one."))
@@ -176,6 +182,8 @@ def _cells(levels: Levels) -> list[list[str]]:
 
 
 def _or_dash(value: float, d: int | None) -> str:
+    if np.isinf(value):
+        return "−∞" if value < 0.0 else "∞"
     return "—" if value != value else places(value, d)
 
 
@@ -242,15 +250,15 @@ def _score_rows(scores: dict[str, list[Any]], names: dict[str, str]) -> list[lis
         cells = [names.get(name, name)]
         for kind in ("loo", "logo"):
             elpd, behind, error, rmse = (float(scores[f"{kind}_{c}"][i]) for c in PARTS)
-            known = [places(elpd, 1), _behind(behind, error), number(rmse, digits=4)]
+            known = [_or_dash(elpd, 1), _behind(behind, error), number(rmse, digits=4)]
             cells += ["—", "", ""] if elpd != elpd else known
         rows.append(cells)
     return rows
 
 
-
-
 def _behind(difference: float, error: float) -> str:
     if difference == 0.0 and error == 0.0:
         return "best"
+    if not np.isfinite(difference):
+        return "impossible rows"
     return "equal" if abs(difference) < 0.05 and error < 0.05 else f"{places(difference, 1)} ({places(error, 1)})"
