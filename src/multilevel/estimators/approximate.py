@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -15,10 +16,12 @@ from ..fit.estimates import Estimates
 from ..fit.generalized import GeneralizedCertainty
 from ..model.model import Model
 from ..numerics.newton import CONVERGED, Progress, minimise, scaled_gradient
+from ..numerics.threads import threads_for
 from .limits import in_the_limit
 from .maximise import Start, _nearly_singular
 
 TOLERANCE = 1e-14  # Newton decrement of the search; one step with the exact Hessian follows
+THREADED, LARGE_TAIL = 0.005, 6000  # seconds from which BLAS threads matter; crossed levels from which two are worth it
 SEARCHED = 60  # iterations that a compiled search may take
 COARSE, DEAR = 1e-7, 0.05  # the same where a factorisation takes longer than so many seconds
 
@@ -39,11 +42,18 @@ def maximise_approximation(
     ConvergenceError
         When the gradient does not vanish within `maxiter` iterations; `.partial` holds what was reached.
     """
-    from .progress import ticker
-
     phi = criterion.start() if first is None else first.copy()
     if start is not None:
         phi[: criterion.n_theta] = internal_theta(model, criterion, start)
+    tail = criterion.latent.pattern.nt if criterion.seconds > THREADED else 0
+    with threads_for(tail if tail >= LARGE_TAIL else 0) if tail else contextlib.nullcontext():
+        return _maximised(model, criterion, method, maxiter, phi)
+
+
+def _maximised(model: Model, criterion: Laplace, method: str, maxiter: int, phi: np.ndarray) -> Estimates:
+    """The search from φ, the observed information at its end, and the estimates there."""
+    from .progress import ticker
+
     objective = LaplaceObjective(criterion)
     tolerance = COARSE if criterion.seconds > DEAR else TOLERANCE
     phi, hessian, steps = criterion.search(phi, tolerance) if maxiter >= SEARCHED else (phi, None, 0)

@@ -85,8 +85,8 @@ def _constants_in_the_limit(
     }
     warned = tuple(
         IdentifiabilityWarning(
-            f'"{name}" of the family "{model.family}" is at its limit ({values.get(name, np.nan):g}): the likelihood only '
-            "rises towards it",
+            f'"{name}" of the family "{model.family}" is at its limit ({values.get(name, np.nan):g}): the likelihood '
+            "only rises towards it",
             code="W_PARAMETER_LIMIT",
             hint=f"The rows show nothing that needs {name}: use the simpler family without it.",
         )

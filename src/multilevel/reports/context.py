@@ -91,6 +91,13 @@ class Context:
         return self.fit.model.design.response_name if self.fit.model.is_linear else axis(self.fit)
 
     @property
+    def axis_of_means(self) -> str:
+        """What a mean of the response is: ``count``, ``P(z = yes)``."""
+        from ..plots.base import measured
+
+        return measured(self.fit).replace(r"\$", "$")
+
+    @property
     def categories(self) -> tuple[str, ...]:
         """Categories of an ordinal or unordered response; nothing for numbers and for yes or no."""
         model = self.fit.model

@@ -88,7 +88,8 @@ def _location(fit: Fit, name: str) -> str:
         return f"a higher {response}"
     from ..plots.base import measured
 
-    return measured(fit).replace(r"\$", "$")
+    zeros = {p.name for p in family.parameters(obs)} & {"zi", "hu"}
+    return measured(fit).replace(r"\$", "$") + (" (zeros aside)" if zeros else "")
 
 
 def scale_of(fit: Fit, column: int) -> Scale:

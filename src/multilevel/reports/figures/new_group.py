@@ -32,6 +32,32 @@ def new_group(new: NewGroup, response: str, level: float) -> Html:
     return tag("figure", drawing(BOTTOM + 46.0, "Predictive densities for a new group", *parts), caption)
 
 
+def density(
+    values: np.ndarray, height: np.ndarray, ends: tuple[float, float], response: str, level: float
+) -> Html:
+    """A density given by its points, the part inside the interval filled."""
+    order = np.argsort(values, kind="stable")
+    values, height = values[order], height[order]
+    known = np.isfinite(values) & np.isfinite(height)
+    if known.sum() < 3 or not np.ptp(values[known]) > 0.0:
+        return Html("")
+    values, height = values[known], height[known]
+    mass = np.cumsum(0.5 * (height[1:] + height[:-1]) * np.diff(values))
+    last = values[1:][mass <= 0.995 * mass[-1]]  # a long tail is cut where hardly anything is left
+    x = scale([values[0], last[-1] if len(last) else values[-1]], LEFT, RIGHT, margin=0.0)
+    y = Scale(0.0, float(height.max()), BOTTOM, TOP)
+    points = [(x(v), y(h)) for v, h in zip(values, height, strict=True) if x.low <= v <= x.high]
+    low, high = max(ends[0], x.low), min(ends[1], x.high)
+    inside = [(x(v), y(h)) for v, h in zip(values, height, strict=True) if low <= v <= high]
+    parts = [*axis_below(x, BOTTOM, shown(response, 40), TOP)]
+    if inside:
+        parts.append(path([(inside[0][0], y(0.0)), *inside, (inside[-1][0], y(0.0))], "fill a", closed=True))
+    parts.append(path(points, "curve a"))
+    words = f" mean of a new level; filled: {100 * level:.4g}% interval."
+    caption = tag("figcaption", tag("span", class_="swatch a"), words)
+    return tag("figure", drawing(BOTTOM + 46.0, "Predictive density of the mean of a new level", *parts), caption)
+
+
 def _curve(x: Scale, y: Scale, centre: float, error: float, df: float, level: float, kind: str) -> list[Html]:
     from ...fit.tables import quantile
 

@@ -45,7 +45,7 @@ def _note(levels: Levels, drawn: np.ndarray) -> str | None:
     infinite = int(np.isinf(levels.own[usable]).sum())
     outside = len(usable) - len(_within(levels, usable)) - infinite
     if infinite:
-        said.append(f"Arrows: {infinite:,} levels whose rows are all alike, at infinity by themselves.")
+        said.append(f"Arrows: {infinite:,} with rows that are all alike, at infinity by themselves.")
     if outside:
         said.append(f"Arrows: {outside:,} own estimates lie beyond the drawing.")
     return "".join(f" {text}" for text in said) or None

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..context import Context
 from ..figures.sizes import sizes as sizes_figure
-from ..markup import Column, Html, bullets, join, joined, number, paragraph, table, tag, user
+from ..markup import Column, Html, bullets, join, joined, number, paragraph, percent, table, tag, user
 
 if TYPE_CHECKING:
     from ...model.describe import Sizes
@@ -89,14 +89,28 @@ def _figure(context: Context, s: Sizes) -> Html:
 # --- columns -----------------------------------------------------------------------------------------------------
 def _columns(context: Context) -> Html:
     design = context.fit.model.design
-    given: list[tuple[str, Any]] = [(design.response_name, design.response)]
+    given: list[tuple[str, Any]] = [] if context.categories else [(design.response_name, design.response)]
+    trials = None if context.fit.model.is_linear else context.fit.model.observations.trials
+    if trials is not None:
+        given = [(f"{design.response_name} (proportion)", design.response), ("trials", trials)]
     given += [(n, c) for n, c in zip(design.fixed_names, design.fixed_columns, strict=True) if c is not None]
     heads = [Column("Column", False), Column("Mean"), Column("Sd"), Column("Least"), Column("Greatest")]
     rows = [_described(name, np.asarray(values)) for name, values in given[:MOST_COLUMNS]]
     more = len(given) - MOST_COLUMNS
     note = paragraph(f"and {more} more columns", class_="note") if more > 0 else None
     offset = paragraph("An offset is added to the linear predictor.") if design.offset is not None else None
-    return join(tag("h3", "Response and predictors"), table(heads, rows), note, offset)
+    return join(tag("h3", "Response and predictors"), _categories(context), table(heads, rows), note, offset)
+
+
+def _categories(context: Context) -> Html | None:
+    """How many rows each category has."""
+    names = context.categories
+    if not names:
+        return None
+    counts = np.bincount(context.fit.model.observations.y.astype(np.int64), minlength=len(names))
+    each = zip(names, counts, strict=True)
+    items = [join(tag("b", user(name, 40)), f" in {n:,} rows ({percent(n / counts.sum())})") for name, n in each]
+    return paragraph(context.response, " has ", f"{len(names)} categories: ", joined(items), ".")
 
 
 def _described(name: str, values: np.ndarray) -> tuple[object, ...]:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...glossary import RESIDUAL
+from .. import generalized
 from ..context import Context
 from ..markup import Column, Html, bullets, coverage, join, number, probability, signed, span, table, tag, user
 
@@ -16,6 +17,9 @@ MOST_SENTENCES = 12
 
 def build(context: Context) -> Html:
     """Tables, and what they say."""
+    if not context.fit.model.is_linear:
+        fixed, further = generalized.fixed(context), generalized.dispersion(context)
+        return join(fixed, further, _deviations(context) if context.groups else None, _correlations(context))
     return join(_fixed(context), _deviations(context), _correlations(context))
 
 
@@ -106,6 +110,8 @@ def _sd_words(context: Context, columns: Any, i: int) -> Html | None:
         return join(f"{inside} scatter around their expectation with sd {value}: about 95% of them within "
                     f"±{number(2.0 * sd)}.")  # fmt: skip
     name = tag("b", user(group, 40))
+    if sd > 0.0 and not context.fit.model.is_linear:
+        return generalized.sd_words(context, group, term, sd)
     if sd == 0.0:
         upper = f" (its interval reaches to {number(high)})" if high == high else ""
         return join("Levels of ", name, " show no differences in ", _what(context, term), f" beyond chance{upper}.")

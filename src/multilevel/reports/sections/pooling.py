@@ -91,8 +91,9 @@ def _sentences(context: Context, levels: Levels) -> list[Html]:
         said.append(_most_moved(levels, i))
     infinite = int(np.isinf(levels.own).sum())
     if infinite:
-        levels_ = "level has rows that are" if infinite == 1 else "levels have rows that are"
-        said.append(join(f"{infinite:,} {levels_} all alike: by themselves at infinity, with the others at a number."))
+        one = infinite == 1
+        who = f"{infinite:,} {'level has' if one else 'levels have'} rows that are all alike"
+        said.append(join(f"{who}: by {'itself' if one else 'themselves'} at infinity, with the others at a number."))
     missing = int(np.isnan(levels.own).sum())
     if missing and missing < len(levels.own):
         said.append(join(f"{missing:,} levels have too few rows for an estimate of their own; the model has one."))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .. import new_level
 from ..context import Context, NewGroup
 from ..figures.new_group import new_group as figure
 from ..markup import Column, Html, coverage, join, joined, number, paragraph, percent, span, table, tag, user
@@ -16,6 +17,8 @@ def build(context: Context) -> Html:
     """Intervals, their picture, and what taking the estimates for true would have given."""
     if not context.population:
         return paragraph(context.no_population)
+    if not context.fit.model.is_linear:
+        return join(paragraph(_question(context), class_="lead"), new_level.build(context))
     new = context.new_group
     return join(
         paragraph(_question(context), class_="lead"),

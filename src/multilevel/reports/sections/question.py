@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..context import Context
 from ..markup import Html, join, joined, paragraph, tag, user
+from ..scale import intercept, scales, threshold
 
 HEADING = "The question"
 MOST_NAMES = 8
@@ -22,11 +23,11 @@ def build(context: Context) -> Html:
 
 
 def _question(context: Context) -> Html:
-    fixed = [name for name in context.fit.model.design.fixed_names if name != "Intercept"]
+    fixed = [name for j, name in enumerate(context.fit.model.design.fixed_names) if _predictor(context, j, name)]
     names = [tag("b", user(name, 40)) for name in fixed[:MOST_NAMES]]
     if len(fixed) > MOST_NAMES:
         names.append(join(f"{len(fixed) - MOST_NAMES} more columns"))
-    what = tag("b", context.response)
+    what = tag("b", _modelled(context))
     depends = join("How does ", what, " depend on ", joined(names, last=" and ")) if names else None
     groups = [tag("b", user(group, 40)) for group in context.groups]
     if not groups:
@@ -37,8 +38,22 @@ def _question(context: Context) -> Html:
     return join(depends, ", and how much do its level", " and these relations" if _slopes(context) else "", differ, "?")
 
 
+def _predictor(context: Context, j: int, name: str) -> bool:
+    """Whether a coefficient is one of the location's predictors."""
+    owner = context.fit.model.design.fixed_predictor
+    location = not len(owner) or owner[j] < len(context.fit.model.design.layout.locations)
+    return location and not intercept(name) and not threshold(name)
+
+
+def _modelled(context: Context) -> Html:
+    """The response, or the probability that is modelled."""
+    if context.fit.model.is_linear or context.categories:
+        return context.response
+    return user(scales(context.fit)[0].target, 60)
+
+
 def _slopes(context: Context) -> bool:
-    return any(term != "Intercept" for _, term in context.pairs)
+    return any(not intercept(term) for _, term in context.pairs)
 
 
 def _letters(context: Context) -> Html:
@@ -54,7 +69,8 @@ def _letters(context: Context) -> Html:
         one = "deviation of each level of " if first == last else "deviations of each level of "
         items.append((letter, join(one, user(group.label, 40), _of(group.names), ", drawn from one population")))
         first = last + 1
-    items.append((tag("var", "e"), "what is left in a single row"))
+    if context.fit.model.is_linear:
+        items.append((tag("var", "e"), "what is left in a single row"))
     return tag("dl", *(join(tag("dt", a), tag("dd", b)) for a, b in items), class_="letters")
 
 

@@ -50,8 +50,10 @@ def call(context: Context) -> str:
     columns = ", ".join(shown(name) for name in model.design.variables)
     given = [_quoted(" ".join((model.formula.text or str(model.formula)).split())), "data"]
     given += [f"family={_quoted(model.family)}"] if model.family != "gaussian" else []
+    given += [f"link={_quoted(model.link)}"] if model.link != model.distribution.family.links[0] else []
     given += _columns(model.design)
     given += ['rank="raise"'] if model.rank != "drop" else []
+    given += ['separation="raise"'] if model.separation != "warn" else []
     title = [] if context.title is None else [f"title={_quoted(context.title)}"]
     report = [f"fit, {_quoted(context.path)}", *title, f"seed={context.seed}"]
     report += ["data=data"] if context.data is not None else []
@@ -118,7 +120,9 @@ def _parts(design: Design) -> Iterator[tuple[str, bytes]]:
         yield "levels", json.dumps(list(group.levels)).encode("ascii")
         for name, column in zip(group.names, group.columns, strict=True):
             yield name, b"" if column is None else _doubles(column)
-    for name, values in (("weights", design.weights), ("offset", design.offset), ("se", design.known_se)):
+    trials = None if design.observations is None else design.observations.trials
+    given = (("trials", trials), ("weights", design.weights), ("offset", design.offset), ("se", design.known_se))
+    for name, values in given:
         if values is not None:
             yield name, _doubles(values)
 

@@ -8,6 +8,7 @@ from ...glossary import RESIDUAL
 from ..context import Context, guarded
 from ..levels import ABOVE, BELOW, Levels
 from ..markup import Html, bullets, coverage, join, joined, number, paragraph, percent, signed, span, tag, user
+from ..scale import intercept
 
 HEADING = "The answers"
 MOST = 8  # levels named on each side, fewer with several grouping factors
@@ -49,6 +50,8 @@ def _differ(context: Context) -> Html:
         return paragraph("Complete pooling gives all of them the same value: it cannot tell.")
     parts = [_one(context, context.levels(*pair), len(context.main) > 1) for pair in context.main]
     given = ", beyond what the predictors explain" if context.covariates else ""
+    if not context.fit.model.is_linear:
+        given += f", on the scale of {context.axis}"
     note = (
         f"Deviations from the average{given}. “Clearly”: the {coverage(context.fit.level)} interval, which carries the "
         "average’s own uncertainty too, leaves zero out. Whether two levels differ is another question."
@@ -78,7 +81,9 @@ def _term(levels: Levels) -> Html:
 
 
 def _term_line(levels: Levels) -> Html | None:
-    return None if levels.term == "Intercept" else paragraph("In their coefficient of ", user(levels.term), ":")
+    if intercept(levels.term):
+        return None
+    return paragraph("In their coefficient of ", user(levels.term), ":")
 
 
 def _named(levels: Levels, places: np.ndarray, count: int, kind: str) -> Html | None:
@@ -111,7 +116,8 @@ def _sure(context: Context) -> Html:
     for i, (group, term) in enumerate(zip(columns["group"], columns["term"], strict=True)):
         if group == RESIDUAL or (group, term) in context.main:
             items.append(_sd(context, group, i))
-    if context.population:
+    several = len(context.fit.model.design.layout.locations) > 1
+    if context.population and not several:
         items.append(guarded(_icc, context, "The intraclass correlation"))
     first = _mean(context)
     level = coverage(context.fit.level)
@@ -122,7 +128,7 @@ def _sure(context: Context) -> Html:
 def _mean(context: Context) -> Html | None:
     """The intercept, when it is a mean that a reader recognises."""
     fit = context.fit
-    if list(fit.coefficients) != ["Intercept"]:
+    if list(fit.coefficients) != ["Intercept"] or not fit.model.is_linear:
         return None
     from ...fit.tables import fixed_effects
 
@@ -173,6 +179,8 @@ def _new(context: Context) -> Html:
 
     if not context.population:
         return paragraph(context.no_population)
+    if not context.fit.model.is_linear:
+        return _new_generalized(context)
     new, level = context.new_group, context.fit.level
     low, high = interval_of(new.estimate, new.mean_error, new.mean_df, level)
     error = new.mean_error
@@ -183,6 +191,30 @@ def _new(context: Context) -> Html:
     where = " At the average of the predictors." if context.covariates else ""
     text = f"{coverage(level)} intervals, which carry the uncertainty of the averages and of the standard deviations."
     return join(bullets(items, class_="values"), paragraph(text + where, class_="note"))
+
+
+def _new_generalized(context: Context) -> Html:
+    """Its mean and one row in it, or the probabilities of the categories."""
+    from ..new_level import expected
+
+    level = context.fit.level
+    where = " At the average of the predictors." if context.covariates else ""
+    note = f"{coverage(level)} intervals; those of a new level hold how much levels differ.{where}"
+    if context.categories:
+        found = expected(context, "new_group")
+        items = [
+            _value(user(name, 30), percent(float(found[f"estimate[{name}]"][0])),
+                   f"{percent(float(found[f'lower[{name}]'][0]))} to {percent(float(found[f'upper[{name}]'][0]))}")
+            for name in context.categories[:MOST]
+        ]  # fmt: skip
+        return join(bullets(items, class_="values"), paragraph(note, class_="note"))
+    items = []
+    for words, kind in (("Its mean ", "mean"), ("One row in it: ", "response")):
+        found = expected(context, "new_group", kind)
+        value, low, high = (float(found[name][0]) for name in ("estimate", "lower", "upper"))
+        what = user(context.axis_of_means if kind == "mean" else context.fit.model.design.response_name, 40)
+        items.append(_value(join(words, what), number(value, (high - low) / 8.0), span(low, high, (high - low) / 8.0)))
+    return join(bullets(items, class_="values"), paragraph(note, class_="note"))
 
 
 # --- checks ------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ...glossary import RESIDUAL
 from ..context import Context, guarded
 from ..figures.shares import shares as figure
-from ..markup import Column, Html, bullets, coverage, join, number, paragraph, percent, table, tag, user
+from ..markup import Column, Html, bullets, coverage, join, number, paragraph, percent, span, table, tag, user
 
 HEADING = "Where the variance is"
 
@@ -29,6 +29,9 @@ class Share:
 
 def build(context: Context) -> Html:
     """The shares as a bar and a table, then what the model explains and what clustering costs."""
+    if len(context.fit.model.design.layout.locations) > 1:
+        return paragraph("Each category has a linear predictor of its own, so that there is no single variance to "
+                         "divide: see the standard deviations above, category by category.")  # fmt: skip
     explained = guarded(_explained, context, "R²")
     if not context.population:
         return join(paragraph(context.no_population), explained)
@@ -64,8 +67,27 @@ def _shares(context: Context) -> Html:
     cells.append([_named("within all groups", None), percent(inside.share), inside.interval, *([""] * nested)])
     bar = figure([*((r.group, r.share) for r in rows), ("within", inside.share)])
     said = bullets(user(sentence, 400) for sentence in icc_sentences(context.fit))
-    note = paragraph("Shares of the variance that the fixed effects leave over.", class_="note")
-    return join(bar, table(heads, cells), note, said)
+    text = "Shares of the variance that the fixed effects leave over."
+    if not context.fit.model.is_linear:
+        text = "Shares of the variance on the scale of the link, where a row has the variance of its family (Nakagawa)."
+    ratios = guarded(_median_ratios, context, "The median ratio between groups")
+    return join(bar, table(heads, cells), paragraph(text, class_="note"), said, ratios)
+
+
+def _median_ratios(context: Context) -> Html | None:
+    """How far two levels differ, typically, as a ratio."""
+    if context.fit.model.is_linear or context.fit.model.link not in ("logit", "log"):
+        return None
+    from ...variance.median_ratio import median_ratio
+
+    found = median_ratio(context.fit)
+    what = "odds" if context.fit.model.link == "logit" else "mean"
+    said = [
+        join("Of two levels of ", tag("b", user(group, 40)), " taken at random, the higher has typically "
+             f"{number(value)} times the {what} of the lower ({span(low, high, (high - low) / 4.0)}).")
+        for group, value, low, high in zip(*(found[c] for c in ("group", "estimate", "lower", "upper")), strict=True)
+    ]  # fmt: skip
+    return bullets(said) if said else None
 
 
 def _inside(context: Context) -> Share:
