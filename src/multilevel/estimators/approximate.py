@@ -20,7 +20,7 @@ from ..numerics.threads import threads_for
 from .limits import in_the_limit
 from .maximise import Start, _nearly_singular
 
-TOLERANCE = 1e-14  # Newton decrement of the search; one step with the exact Hessian follows
+TOLERANCE = 1e-11  # Newton decrement of the search; one step with the exact Hessian follows
 THREADED, LARGE_TAIL = 0.005, 6000  # seconds from which BLAS threads matter; crossed levels from which two are worth it
 SEARCHED = 60  # iterations that a compiled search may take
 COARSE, DEAR = 1e-7, 0.05  # the same where a factorisation takes longer than so many seconds
