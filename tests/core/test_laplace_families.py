@@ -1,4 +1,4 @@
-"""Laplace's criterion for families with several linear predictors: its gradient, and the second algorithm for its value."""
+"""Laplace's criterion for families with several linear predictors: its gradient, and its value by another algorithm."""
 
 from __future__ import annotations
 

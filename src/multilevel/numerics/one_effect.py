@@ -1,8 +1,8 @@
 """The whole search for one random coefficient, compiled: Laplace's criterion over (θ, c) with θ > 0 scalar.
 
-Newton's method with the information model of `core/laplace.py`, corrected by the steps themselves (BFGS), as the general
-driver does it; what the general driver does besides (boundaries, saddles) is left to it: the search stops when θ comes
-near zero or something fails, wherever it is then.
+Newton's method with the information model of `core/laplace.py`, corrected by the steps themselves (BFGS), as the
+general driver does it; what the general driver does besides (boundaries, saddles) is left to it: the search stops when
+θ comes near zero or something fails, wherever it is then.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ STEP = 2e-5  # of one-sided differences
 
 
 @kernel(
-    f"float64(int64, {I8}, {V}, {V}, {V}, {M2}, {M2}, {V}, {M2}, {M2}, {M3}, {M3}, {V}, {V}, {V}, {V}, {V}, {V}, float64)"
+    f"float64(int64, {I8}, {V}, {V}, {V}, {M2}, {M2}, {V}, {M2}, {M2}, {M3}, {M3}, {V}, {V}, {V}, {V}, {V}, {V}, "
+    "float64)"
 )
 def criterion(code, start, y, size, offset, Z, X, phi, U, lam, C, L, fixed, eta, loglik, s, w, third, fine):
     """d without constants at φ = (θ, c), modes from and into U to the decrement `fine`; inf where it fails."""

@@ -1,8 +1,8 @@
 """Laplace's approximation of a model with one grouping factor and one linear predictor, level by level: kernels.
 
-Given the parameters, levels are independent: each finds its own mode by Newton's method, and the criterion, its gradient
-and the information are sums over levels. Rows are sorted by level (`start`). Notation as in `core/laplace.py`; family
-codes are those of `CODES`.
+Given the parameters, levels are independent: each finds its own mode by Newton's method, and the criterion, its
+gradient and the information are sums over levels. Rows are sorted by level (`start`). Notation as in
+`core/laplace.py`; family codes are those of `CODES`.
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ def level_point(code, y, size, fixed, Z, lam_u, pull, H, eta, loglik, s, w, thir
 def level_modes(code, start, y, size, fixed, Z, lam, U, eta, loglik, s, w, third, C, L, out, tolerance, begin, end):
     """Modes of the levels begin … end, from and into U (levels, k); C = Z'WZ and L = chol(λ'Cλ + I) there.
 
-    `out` gets Σ (−ℓ + ½u'u) and Σ log|H|; `tolerance` is that of a level's Newton decrement. False where a level has no finite point.
+    `out` gets Σ (−ℓ + ½u'u) and Σ log|H|; `tolerance` is that of a level's Newton decrement. False where a level has
+    no finite point.
     """
     k = Z.shape[1]
     b, pull, grad, step, trial = np.empty(k), np.empty(k), np.empty(k), np.empty(k), np.empty(k)
@@ -173,8 +174,8 @@ def level_slopes(
 ):
     """Gradient and, on request, information at the modes, added over the levels begin … end.
 
-    gradient (p,) gets X'(g − 2s); score (k, k) ½ ∂d/∂Λ. With `information`: theta (t, t) and fixed (p, p) get the models
-    of the Hessian's blocks (halves), tangent (levels, k, t + p) ∂û/∂(θ, c). `slopes` (t, k, k) are ∂λ/∂θ.
+    gradient (p,) gets X'(g − 2s); score (k, k) ½ ∂d/∂Λ. With `information`: theta (t, t) and fixed (p, p) get the
+    models of the Hessian's blocks (halves), tangent (levels, k, t + p) ∂û/∂(θ, c). `slopes` (t, k, k) are ∂λ/∂θ.
     """
     k, p, n_theta = Z.shape[1], X.shape[1], slopes.shape[0]
     inverse, P, LP = np.zeros((k, k)), np.empty((k, k)), np.empty((k, k))

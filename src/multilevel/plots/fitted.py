@@ -139,8 +139,8 @@ def fitted_lines(fit: Fit, x: str | None = None, group: str | None = None, data:
     on_grid, z_grid = _moved(fit, label, {**others, name: grid})
     own = [effects for g, effects in zip(design.groups, fit.estimates.effects, strict=True) if g.label == label]
     own = [b for b, part in zip(own, z, strict=True) if part is not None]
-    z, z_grid = ([part for part in parts if part is not None] for parts in (z, z_grid))
-    at_rows = fixed + sum(np.einsum("nk,nk->n", part, b[first.codes]) for part, b in zip(z, own, strict=True))
+    at_z, at_grid = ([part for part in parts if part is not None] for parts in (z, z_grid))
+    at_rows = fixed + sum(np.einsum("nk,nk->n", part, b[first.codes]) for part, b in zip(at_z, own, strict=True))
     eta = _eta(fit)
     count = np.bincount(first.codes, minlength=len(first.levels))
 
@@ -148,8 +148,8 @@ def fitted_lines(fit: Fit, x: str | None = None, group: str | None = None, data:
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.bincount(first.codes, weights=values, minlength=len(first.levels)) / count
 
-    groups = averaged(eta[:, 0] - at_rows)[:, None] + on_grid + sum(b @ p.T for p, b in zip(z_grid, own, strict=True))
-    others = np.stack([averaged(eta[:, d]) for d in range(1, eta.shape[1])], axis=1) if eta.shape[1] > 1 else None
+    groups = averaged(eta[:, 0] - at_rows)[:, None] + on_grid + sum(b @ p.T for p, b in zip(at_grid, own, strict=True))
+    rest = np.stack([averaged(eta[:, d]) for d in range(1, eta.shape[1])], axis=1) if eta.shape[1] > 1 else None
     population = _population(fit, fixed, on_grid)
     low, high = np.full(len(first.levels), np.inf), np.full(len(first.levels), -np.inf)
     np.minimum.at(low, first.codes, values)
@@ -158,7 +158,7 @@ def fitted_lines(fit: Fit, x: str | None = None, group: str | None = None, data:
     return Lines(
         name, label, first.levels, values, shown[0], first.codes, grid,
         None if population is None else _mean(fit, population, eta[:, 1:].mean(axis=0)),
-        np.stack([_mean(fit, row, others[i] if others is not None else None) for i, row in enumerate(groups)]),
+        np.stack([_mean(fit, row, rest[i] if rest is not None else None) for i, row in enumerate(groups)]),
         low, high, groups, base.scale(fit), *shown[1:],
     )  # fmt: skip
 

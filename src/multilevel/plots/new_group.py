@@ -228,7 +228,7 @@ def _draw(ax: Axes, mean: Outlook, row: Outlook | None, moved: Function) -> None
         ax.plot(x, height, color=colour, linewidth=1.8)
         at = int(np.argmin(np.abs(t - (0.85 if colour == BLUE else 1.35))))
         ax.annotate(
-            f"{words}\n{base.between(*(float(v) for v in np.sort(ends)))}", (x[at], height[at]), xytext=(9, 3),
+            f"{words}\n{base.between(float(ends.min()), float(ends.max()))}", (x[at], height[at]), xytext=(9, 3),
             textcoords="offset points", fontsize=9, color=BLUE if colour == BLUE else INK, va="bottom",
         )  # fmt: skip
     ax.set_yticks([])

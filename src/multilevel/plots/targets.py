@@ -12,7 +12,7 @@ are drawn on the scale of their linear predictor.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -93,7 +93,9 @@ def _generalized(fit: Fit, label: str, codes: list[int]) -> Intervals:
     known = typical_rows(fit, label, np.array(codes, np.int32))
     one = typical_rows(fit)
     mixed = {name: "conditional" if name == label else "reference" for name in fit.model.groups}
-    asked = [(known, mixed), (one, "new_group"), (one, "reference"), (one, "marginal")]
+    asked: list[tuple[Any, str | dict[str, str]]] = [
+        (known, mixed), (one, "new_group"), (one, "reference"), (one, "marginal")
+    ]  # fmt: skip
     out: Intervals = []
     for kind in _kinds(fit):
         found = [typical(fit, rows, target, kind) for rows, target in asked]
