@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from ..fit.fit import Fit
 
+MOST_TICKS = 8  # of a logarithmic axis
+
 
 def forest(
     fit: Fit,
@@ -138,8 +140,6 @@ def _draw(ax: Axes, estimate: np.ndarray, lower: np.ndarray, upper: np.ndarray, 
         shown = [np.exp(v) if ratio else v for v in (estimate, lower, upper)]
     if ratio:
         ax.set_xscale("log")
-        ax.xaxis.set_major_formatter(lambda v, _: f"{v:.3g}")
-        ax.xaxis.set_minor_formatter(lambda v, _: "")
     ax.axvline(1.0 if ratio else 0.0, color=INK, linewidth=1.0, zorder=1)
     known = np.isfinite(estimate)
     drawn = known & np.isfinite(lower) & np.isfinite(upper)
@@ -147,6 +147,8 @@ def _draw(ax: Axes, estimate: np.ndarray, lower: np.ndarray, upper: np.ndarray, 
               alpha=0.6, zorder=2)  # fmt: skip
     ax.scatter(shown[0][known], rows[known], s=42 if few else 6, c=colours[known], linewidth=0, zorder=3)
     base.beyond(ax, rows, estimate)
+    if ratio:
+        _ticks(ax)
     if not few:
         return
     for y, value, low, high in zip(rows, *shown, strict=True):
@@ -154,6 +156,18 @@ def _draw(ax: Axes, estimate: np.ndarray, lower: np.ndarray, upper: np.ndarray, 
         text += f"  ({base.between(float(low), float(high))})" if np.isfinite(low) and np.isfinite(high) else ""
         ax.annotate(text, (1.0, y), xycoords=("axes fraction", "data"), xytext=(6, 0), textcoords="offset points",
                     va="center", fontsize=8.5, color=INK)  # fmt: skip
+
+
+def _ticks(ax: Axes) -> None:
+    """Round ratios, as many as there is room for."""
+    low, high = ax.get_xlim()
+    decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+    for steps in ((1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 7.0), (1.0, 1.5, 2.0, 3.0, 5.0), (1.0, 2.0, 5.0), (1.0,)):
+        found = [step * 10.0**k for k in decades for step in steps if low <= step * 10.0**k <= high]
+        if len(found) <= MOST_TICKS:
+            break
+    ax.set_xticks(found, [f"{v:.3g}" for v in found])
+    ax.set_xticks([], minor=True)
 
 
 def _apart(estimate: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
