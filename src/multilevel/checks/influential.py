@@ -22,6 +22,7 @@ from .case import Case
 ESTIMATORS = ("reml", "ml", "moments", "laplace", "agq")
 MOST_ROWS, MOST_EFFECTS, MOST_NUMBERS = 50_000, 1500, 100_000_000
 LEAST_RATIO, LEAST_LEVELS = 0.6, 12
+SURE = 3.0  # standard errors of an sd between groups of a generalized model
 REPLICATES = 30
 SECONDS = 10.0  # that leaving out every group of a generalized model may take
 
@@ -117,6 +118,14 @@ def _p(case: Case) -> int:
     return int(np.sum(~np.isnan(case.fit.estimates.beta)))
 
 
+def _determined(case: Case) -> np.ndarray:
+    """Standard deviations of several standard errors: one that may be zero is lost with any level of little luck."""
+    errors = np.array([error for term in case.fit.sd_errors[0] for error in term])
+    sds = np.concatenate([np.sqrt(np.diag(c)) for c in case.fit.estimates.covariances])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(sds > SURE * errors)
+
+
 def _strongest(case: Case, label: str) -> Strongest:
     from scipy.special import fdtri
 
@@ -128,6 +137,8 @@ def _strongest(case: Case, label: str) -> Strongest:
     limit = float(fdtri(p, levels - p, 0.5))
     own = [j for j, (group, _) in enumerate(found.sd_names) if group == label]
     ratios = np.nan_to_num(found.sds[:, own], nan=1.0) if own else np.ones((levels, 1))
+    if own and not case.model.is_linear:
+        ratios[:, ~_determined(case)[own]] = 1.0
     i, j = np.unravel_index(int(np.argmin(ratios)), ratios.shape)
     most = int(np.argmax(cooks))
     component = printable(found.sd_names[own[int(j)]][1], 30) if own else ""

@@ -74,7 +74,7 @@ def _finding(case: Case, label: str, name: str, means: np.ndarray, p: float, sco
     """The two slopes: adding x̄ moves the coefficient of x by −γ̂ times that of x in the regression of x̄ on X."""
     gamma, _ = case.adjusted.solve(means[:, None])
     j = case.design.fixed_names.index(name)
-    moved = float(case.adjusted.external(gamma)[j, 0])
+    moved = float(case.adjusted.external(gamma)[case.adjusted.design.fixed_names.index(name), 0])
     within = float(case.fit.estimates.beta[j]) - score.estimate * moved
     between = within + score.estimate
     text = (
