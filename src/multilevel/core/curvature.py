@@ -18,7 +18,7 @@ from .laplace_objective import LaplaceObjective
 from .mode import TOLERANCE
 
 STEP = 1e-4
-ROUGH = 1e-9  # decrement that asks for no second look: the mode starts on its tangent, and moves once
+ROUGH = 1e-12  # decrement that asks for no second look: the mode starts on its tangent, and moves once
 SHORT = 2e-5  # a step of one-sided differences
 FINE = 1e-2  # the largest step that only adds digits
 CHEAP = 0.0007  # seconds of a gradient up to which both sides are looked at
