@@ -200,6 +200,23 @@ def test_a_predictor_that_mixes_two_effects_of_a_yes_or_no() -> None:
     assert finding.values["within"] > 0 > finding.values["between"]
 
 
+def test_the_same_of_ratings_whose_thresholds_come_before_their_slopes() -> None:
+    rng = np.random.default_rng(4)
+    g = np.repeat(np.arange(60), 15)
+    between = rng.normal(size=60)
+    x = between[g] + rng.normal(size=900)
+    score = 0.8 * (x - between[g]) - 1.2 * between[g] + rng.logistic(size=900)
+    data = pd.DataFrame({"y": np.digitize(score, [-1.0, 0.0, 1.0]), "x": x, "g": g.astype(str)})
+    finding = ml.check(ml.fit("y ~ x + (1 | g)", data, family="cumulative")).code("N_WITHIN_BETWEEN")[0]
+    assert finding.values["within"] > 0 > finding.values["between"]
+
+
+def test_an_sd_that_may_be_zero_is_no_group_that_decides() -> None:
+    data = table(groups=20, sd=0.15)
+    found = ml.check(ml.fit("rating ~ x + (1 | g)", data[["rating", "x", "g"]], family="cumulative"))
+    assert found.code("N_INFLUENCE")[0].severity == "ok"
+
+
 def test_an_outlying_count_is_named() -> None:
     data = table()
     data.loc[17, "count"] = 80

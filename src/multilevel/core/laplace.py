@@ -172,7 +172,9 @@ class Laplace:
         if mode is None:
             raise np.linalg.LinAlgError("no gradient where the criterion is infinite")
         self.restore(state)
-        at = self.terms.derivatives(self.rows.observations, mode.eta, 3 if self.rows.factors else 2)
+        at = mode.at
+        if self.rows.factors and at.third is None:
+            at = self.terms.derivatives(self.rows.observations, mode.eta, 3)
         assert at.first is not None
         assert at.second is not None
         pieces = self._pieces(state, at) if self.rows.factors else None
