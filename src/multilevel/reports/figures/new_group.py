@@ -32,9 +32,7 @@ def new_group(new: NewGroup, response: str, level: float) -> Html:
     return tag("figure", drawing(BOTTOM + 46.0, "Predictive densities for a new group", *parts), caption)
 
 
-def density(
-    values: np.ndarray, height: np.ndarray, ends: tuple[float, float], response: str, level: float
-) -> Html:
+def density(values: np.ndarray, height: np.ndarray, ends: tuple[float, float], response: str, level: float) -> Html:
     """A density given by its points, the part inside the interval filled."""
     order = np.argsort(values, kind="stable")
     values, height = values[order], height[order]
