@@ -13,12 +13,13 @@ from functools import cached_property
 import numpy as np
 
 from ..numerics.newton import _free, _move, _stretch
+from .information import covariance_of, semidefinite
 from .laplace import Laplace, LaplaceState
 from .laplace_objective import LaplaceObjective
 from .mode import TOLERANCE
 
 STEP = 1e-4
-ROUGH = 1e-12  # decrement that asks for no second look: the mode starts on its tangent, and moves once
+ROUGH = 1e-12  # decrement of a mode that differences need: close to its tangent it has hardly to move
 SHORT = 2e-5  # a step of one-sided differences
 FINE = 1e-2  # the largest step that only adds digits
 CHEAP = 0.0007  # seconds of a gradient up to which both sides are looked at
@@ -121,18 +122,12 @@ class Curvature:
     @cached_property
     def covariance(self) -> np.ndarray:
         """Cov(ψ̂); directions in which the criterion is not curved have no finite variance and are left out."""
-        if self.n_psi == 0:
-            return np.zeros((0, 0))
-        root = np.sqrt(np.maximum(np.abs(np.diag(self.hessian)), 1e-300))
-        values, vectors = np.linalg.eigh(self.hessian / np.outer(root, root))
-        keep = values > 1e-8
-        inverse = (vectors[:, keep] / values[keep]) @ vectors[:, keep].T
-        return np.asarray(2.0 * inverse / np.outer(root, root))
+        return covariance_of(self.hessian)
 
     @cached_property
     def definite(self) -> bool:
         """Whether the Hessian is positive semidefinite (up to rounding)."""
-        return self.n_psi == 0 or bool(np.linalg.eigvalsh(self.hessian)[0] > -1e-6 * np.abs(self.hessian).max())
+        return semidefinite(self.hessian)
 
     @cached_property
     def coefficients(self) -> np.ndarray:

@@ -95,18 +95,12 @@ class Information:
     @cached_property
     def covariance(self) -> np.ndarray:
         """Cov(ψ̂); directions in which the criterion is not curved are left out (infinite variance is no use)."""
-        if self.n_psi == 0:
-            return np.zeros((0, 0))
-        root = np.sqrt(np.maximum(np.abs(np.diag(self.hessian)), 1e-300))
-        values, vectors = np.linalg.eigh(self.hessian / np.outer(root, root))
-        keep = values > 1e-8
-        inverse = (vectors[:, keep] / values[keep]) @ vectors[:, keep].T
-        return np.asarray(2.0 * inverse / np.outer(root, root))
+        return covariance_of(self.hessian)
 
     @cached_property
     def definite(self) -> bool:
         """Whether the Hessian is positive semidefinite (up to rounding)."""
-        return self.n_psi == 0 or bool(np.linalg.eigvalsh(self.hessian)[0] > -1e-6 * np.abs(self.hessian).max())
+        return semidefinite(self.hessian)
 
     @cached_property
     def beta_differences(self) -> np.ndarray:
@@ -126,6 +120,22 @@ class Information:
         with np.errstate(divide="ignore", invalid="ignore"):
             df = 2.0 * variance**2 / spread
         return np.where(np.isfinite(df) & (spread > 0.0), df, np.inf)
+
+
+def covariance_of(hessian: np.ndarray) -> np.ndarray:
+    """2 H⁻¹ for the Hessian of −2 log-likelihood; directions in which it is not curved are left out."""
+    if len(hessian) == 0:
+        return np.zeros((0, 0))
+    root = np.sqrt(np.maximum(np.abs(np.diag(hessian)), 1e-300))
+    values, vectors = np.linalg.eigh(hessian / np.outer(root, root))
+    keep = values > 1e-8
+    inverse = (vectors[:, keep] / values[keep]) @ vectors[:, keep].T
+    return np.asarray(2.0 * inverse / np.outer(root, root))
+
+
+def semidefinite(hessian: np.ndarray) -> bool:
+    """Whether no direction falls away (up to rounding)."""
+    return len(hessian) == 0 or bool(np.linalg.eigvalsh(hessian)[0] > -1e-6 * np.abs(hessian).max())
 
 
 def unscaled_beta_covariance(likelihood: Likelihood) -> np.ndarray:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -121,7 +122,7 @@ def forget(criterion: Laplace) -> None:
         criterion.__dict__["_factored_at"] = None
 
 
-class _Profiled:
+class _Profiled(ABC):
     """D(v), with the φ found at every value."""
 
     range = (-math.inf, math.inf)
@@ -142,8 +143,9 @@ class _Profiled:
             self.known.append((v, np.array(state.theta)))
         return float(state.value - self.least)
 
+    @abstractmethod
     def minimum(self, v: float) -> Any:
-        raise NotImplementedError
+        """The state of least d with the parameter at v."""
 
 
 class HeldCoefficient(_Profiled):

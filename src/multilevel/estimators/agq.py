@@ -33,10 +33,10 @@ from ..errors import ConvergenceWarning, IdentifiabilityError, SettingError, pri
 from ..fit.estimates import Estimates
 from ..model.model import Model
 from ..numerics.newton import minimise
-from .approximate import internal_theta, maximise_approximation
+from .approximate import maximise_approximation
 from .base import Estimator, require_groups
 from .limits import in_the_limit
-from .maximise import Start
+from .maximise import Start, internal_theta
 from .progress import ticker
 
 LADDER = (5, 9, 15, 25, 41, 65, 101, 151)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,14 +10,14 @@ import numpy as np
 from ..core.curvature import Curvature
 from ..core.laplace import Laplace, LaplaceState
 from ..core.laplace_objective import LaplaceObjective
-from ..errors import ConvergenceError, SettingError
+from ..errors import ConvergenceError
 from ..fit.estimates import Estimates
 from ..fit.generalized import GeneralizedCertainty
 from ..model.model import Model
 from ..numerics.newton import CONVERGED, Progress, minimise, scaled_gradient
 from ..numerics.threads import threads_for
 from .limits import in_the_limit
-from .maximise import Start, _nearly_singular
+from .maximise import Start, _nearly_singular, internal_theta
 
 TOLERANCE = 1e-11  # Newton decrement of the search; one step with the exact Hessian follows
 THREADED, LARGE_TAIL = 0.005, 6000  # seconds from which BLAS threads matter; crossed levels from which two are worth it
@@ -85,21 +84,6 @@ def _plain(criterion: Laplace) -> LaplaceObjective:
     """The objective without corrections from the steps: exact Hessians take their place where steps are slow."""
     out = LaplaceObjective(criterion)
     out.learns = False
-    return out
-
-
-def internal_theta(model: Model, criterion: Laplace, start: Sequence[float]) -> np.ndarray:
-    """θ given for the columns as they are, moved to centred and scaled ones."""
-    given = np.asarray(start, dtype=float)
-    if given.shape != (criterion.n_theta,):
-        raise SettingError(
-            f"start holds {given.size} numbers and the model has {criterion.n_theta} covariance parameters",
-            hint="Give them term by term, lower triangles column by column.",
-        )
-    out = np.empty(criterion.n_theta)
-    for t, (scale, part) in enumerate(zip(model.scales, criterion.slices, strict=True)):
-        lam = np.linalg.solve(model.rows.to_effects[t], scale.factor(given[part]))
-        out[part] = scale.from_covariance(lam @ lam.T)
     return out
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..core.fused import minimise_likelihood
+from ..core.laplace import Laplace
 from ..core.likelihood import Likelihood, State
 from ..errors import ConvergenceError, SettingError
 from ..fit.estimates import Estimates
@@ -29,7 +30,7 @@ def maximise(model: Model, reml: bool, maxiter: int, start: Start) -> Estimates:
     products = model.products
     sigma2 = None if model.design.known_se is None else 1.0 / products.y_shift.scale**2
     likelihood = Likelihood(products, model.scales, reml, sigma2)
-    first = likelihood.start() if start is None else _internal_start(model, likelihood, start)
+    first = likelihood.start() if start is None else internal_theta(model, likelihood, start)
     if likelihood.n_theta:
         from .progress import ticker
 
@@ -46,17 +47,19 @@ def maximise(model: Model, reml: bool, maxiter: int, start: Start) -> Estimates:
     return estimates
 
 
-def _internal_start(model: Model, likelihood: Likelihood, start: Sequence[float]) -> np.ndarray:
+def internal_theta(model: Model, criterion: Likelihood | Laplace, start: Sequence[float]) -> np.ndarray:
     """θ given for the columns as they are, moved to centred and scaled ones."""
     given = np.asarray(start, dtype=float)
-    if given.shape != (likelihood.n_theta,):
+    if given.shape != (criterion.n_theta,):
+        relative = "relative " if model.is_linear else ""
         raise SettingError(
-            f"start holds {given.size} numbers and the model has {likelihood.n_theta} relative covariance parameters",
+            f"start holds {given.size} numbers and the model has {criterion.n_theta} {relative}covariance parameters",
             hint="Give them term by term, lower triangles column by column.",
         )
-    out = np.empty(likelihood.n_theta)
-    for t, (scale, part) in enumerate(zip(model.scales, likelihood.slices, strict=True)):
-        lam = np.linalg.solve(model.products.to_effects[t], scale.factor(given[part]))
+    to_effects = model.products.to_effects if isinstance(criterion, Likelihood) else criterion.rows.to_effects
+    out = np.empty(criterion.n_theta)
+    for t, (scale, part) in enumerate(zip(model.scales, criterion.slices, strict=True)):
+        lam = np.linalg.solve(to_effects[t], scale.factor(given[part]))
         out[part] = scale.from_covariance(lam @ lam.T)
     return out
 

@@ -32,7 +32,7 @@ def _announce(function: Callable[..., Any]) -> None:
         return
     _announced = True
     if not os.environ.get("MULTILEVEL_QUIET"):
-        print("multilevel: compiling its numerical kernels, once after installation (about 25 s) …", file=sys.stderr)
+        print("multilevel: compiling its numerical kernels, once after installation (about 30 s) …", file=sys.stderr)
 
 
 def kernel(signature: str | None = None, **options: Any) -> Callable[[Callable[..., Any]], Any]:
