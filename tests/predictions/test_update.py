@@ -11,7 +11,7 @@ import pytest
 import multilevel as ml
 from multilevel import errors
 from multilevel.core.likelihood import Likelihood
-from multilevel.estimators.maximise import _estimates, _internal_start
+from multilevel.estimators.maximise import _estimates, internal_theta
 from multilevel.fit.estimates import Combination
 from multilevel.numerics.newton import Progress
 
@@ -49,7 +49,7 @@ def together(fit: ml.Fit, table: pd.DataFrame) -> tuple[ml.Model, object]:
     """The estimates of all rows at the fit's variance components."""
     model = ml.Model(fit.model.design.memory.formula.text, table, weights=fit.model.design.memory.weights)
     likelihood = Likelihood(model.products, model.scales, True)
-    state = likelihood.evaluate(_internal_start(model, likelihood, fit.theta))
+    state = likelihood.evaluate(internal_theta(model, likelihood, fit.theta))
     return model, _estimates(model, likelihood, state, Progress(converged=True))
 
 
