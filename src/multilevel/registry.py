@@ -26,6 +26,9 @@ HIDDEN = {
     "ordinal",
     "mixtures",
     "limits",
+    "bayesian",
+    "record",
+    "terms",
 }
 # the names of R's families, of brms and of the field, for the files that hold them
 ALIASES = {

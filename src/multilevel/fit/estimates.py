@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from .sample import Sample
     from .sensitivity import Sensitivity
 
 
@@ -93,6 +94,11 @@ class Certainty(ABC):
     def constants(self, level: float) -> Mapping[str, tuple[float, float, float, float]]:
         """Constants of the family on their natural scale: name → (estimate, standard error, lower, upper)."""
         return {}
+
+    @property
+    def sample(self) -> Sample | None:
+        """The draws of a sampler, of Bayesian fits; None for approximations of likelihood fits."""
+        return None
 
     @property
     def sensitivity(self) -> Sensitivity | None:

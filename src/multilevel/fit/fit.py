@@ -150,7 +150,7 @@ class Fit(Answers):
     @property
     def sampled(self) -> bool:
         """Whether the draws come from a sampler (false: from the approximation of a likelihood fit)."""
-        return False
+        return self.estimates.certainty.sample is not None
 
     @property
     def sigma(self) -> float | None:

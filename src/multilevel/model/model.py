@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ..data.cross_products import CrossProducts
     from ..data.latent_rows import LatentRows
     from ..fit.fit import Fit
+    from ..priors.record import Priors
 
 
 MERGED = 3000  # rows up to which a fit takes milliseconds, and looking for equal rows does not pay
@@ -54,6 +55,9 @@ class Model:
     separation : {"warn", "raise"}
         What a fit does about coefficients of a discrete response that have no finite estimate: report them as ±inf
         with a `SeparationWarning`, or refuse.
+    priors : str, dict or list, optional
+        Of Bayesian estimators: a named set (``"brms"``, ``"rstanarm"``, ``"flat"``; our own otherwise), or priors by
+        parameter: ``{"sd[school]": "exponential(1)", "beta[x]": "normal(0, 1)"}``; `model.priors` shows what is used.
 
     Raises
     ------
@@ -89,6 +93,7 @@ class Model:
         offset: Any = None,
         rank: str = "drop",
         separation: str = "warn",
+        priors: Any = None,
     ) -> None:
         name = official("families", family)
         described = member("families", name)
@@ -110,6 +115,7 @@ class Model:
             "link": link,
             "rank": rank,
             "separates": separation,
+            "given_priors": priors,
             "native": table.native,
             "table": data,  # a reference: checks look for columns that the formula does not mention
         }
@@ -180,6 +186,20 @@ class Model:
         return self.products.dropped if self.is_linear else self.rows.dropped
 
     @cached_property
+    def priors(self) -> Priors:
+        """The priors that Bayesian estimators use, parameter by parameter, with the reason for each."""
+        from .priors import resolve
+
+        return resolve(self, self.__dict__.get("given_priors"))
+
+    def with_priors(self, priors: Any) -> Model:
+        """The same model with other priors."""
+        out = self.with_design(self.design)
+        out.__dict__.update(given_priors=priors)
+        out.__dict__.update({k: v for k, v in self.__dict__.items() if k in ("scales", "products", "rows", "table")})
+        return out
+
+    @cached_property
     def scales(self) -> tuple[Scale, ...]:
         """The covariance of each group term; one coefficient has a variance and nothing else."""
         return tuple(
@@ -199,7 +219,7 @@ class Model:
     def with_design(self, design: Design) -> Model:
         """The same model on other columns or rows; nothing is read or checked again."""
         out = type(self).__new__(type(self))
-        made = ("scales", "products", "table", "distribution", "observations", "rows")
+        made = ("scales", "products", "table", "distribution", "observations", "rows", "priors")
         kept = {name: value for name, value in self.__dict__.items() if name not in made}
         out.__dict__.update(kept, design=design)
         return out

@@ -1,0 +1,44 @@
+"""What Bayesian estimators share: settings, and from draws to estimates."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from ..errors import SettingError, printable
+from ..fit.estimates import Estimates
+from ..fit.sample import Sample
+from ..fit.sampled import estimates_of
+from .base import Estimator
+
+if TYPE_CHECKING:
+    from ..model.model import Model
+
+
+@dataclass(frozen=True)
+class Bayesian(Estimator):
+    """Settings: `draws` kept and `tune` thrown away, a chain; `chains`; `seed` (the same draws for the same seed)."""
+
+    linear_only: ClassVar[bool] = False
+    draws: int = 1000
+    tune: int = 1000
+    chains: int = 4
+    seed: int = 0
+
+    def check(self, model: Model) -> None:
+        for name, least in (("draws", 4), ("tune", 0), ("chains", 1)):
+            value = getattr(self, name)
+            if not isinstance(value, int | np.integer) or value < least:
+                raise SettingError(f"{name}={printable(repr(value))} is not a whole number of at least {least}")
+
+    @abstractmethod
+    def sample(self, model: Model) -> Sample:
+        """Draw from the posterior."""
+
+    def estimate(self, model: Model) -> Estimates:
+        with np.errstate(all="ignore"):
+            sample = self.sample(model)
+        return estimates_of(model, sample)
