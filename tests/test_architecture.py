@@ -190,7 +190,8 @@ AT_HOME = {
     "joblib": ("inference/bootstrap.py",),
     "rich": ("cli/", "estimators/progress.py", "fit/summary.py"),
     "scipy": ("numerics/", "core/", "transforms/", "fit/", "predictions/", "inference/", "variance/", "estimators/",
-              "checks/", "reports/", "plots/", "families/", "priors/", "samplers/", "links.py", "model/", "meta.py", "pooling.py"),
+              "checks/", "reports/", "plots/", "families/", "priors/", "samplers/",
+              "links.py", "model/", "meta.py", "pooling.py"),
 }  # fmt: skip
 SCRIPTS = ("data/bundled/make.py",)  # makes the bundled files; never imported by the package
 

@@ -27,6 +27,7 @@ HIDDEN = {
     "mixtures",
     "limits",
     "bayesian",
+    "propriety",
     "record",
     "terms",
 }

@@ -2,9 +2,9 @@
 
     z = (terms: log sds and correlations | log σ | c | log extras)
 
-Two forms: with coefficients c (internal ones, constants of the family among them on their links' scales), as generalized
-models and joint samplers need, or without, for linear models whose coefficients are integrated out; these have log σ
-unless the rows' standard errors are known. Densities are of z: Jacobians are included. Everything is vectorised over
+Two forms: with coefficients c (internal ones, constants of the family among them on their links' scales), as
+generalized models and joint samplers need, or without, for linear models whose coefficients are integrated out; these
+have log σ unless the rows' standard errors are known. Densities are of z: Jacobians are included. Everything is vectorised over
 points: z is (N, d).
 """
 

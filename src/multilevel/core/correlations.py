@@ -209,7 +209,8 @@ class Symmetric(Block):
         by_sd = (slopes * factor).sum(axis=2)
         out[:, : self.n_sds] = by_sd.sum(axis=1, keepdims=True) if self.hom else by_sd
         scaled = slopes * self.sds(x)[:, :, None]
-        by_rho = -0.5 / a * (scaled * apart).sum(axis=(1, 2)) + 0.5 * (self.k - 1) / b * (scaled * mean).sum(axis=(1, 2))
+        by_a, by_b = (scaled * apart).sum(axis=(1, 2)), (scaled * mean).sum(axis=(1, 2))
+        by_rho = -0.5 / a * by_a + 0.5 * (self.k - 1) / b * by_b
         out[:, -1] = by_rho * length * place * (1.0 - place)
         return out
 

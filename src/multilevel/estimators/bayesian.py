@@ -13,6 +13,7 @@ from ..fit.estimates import Estimates
 from ..fit.sample import Sample
 from ..fit.sampled import estimates_of
 from .base import Estimator
+from .propriety import check_propriety
 
 if TYPE_CHECKING:
     from ..model.model import Model
@@ -39,6 +40,7 @@ class Bayesian(Estimator):
         """Draw from the posterior."""
 
     def estimate(self, model: Model) -> Estimates:
+        check_propriety(model)
         with np.errstate(all="ignore"):
             sample = self.sample(model)
         return estimates_of(model, sample)
