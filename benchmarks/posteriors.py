@@ -220,7 +220,8 @@ def table_of(rows: list[dict[str, Any]]) -> str:
                 continue
             khat = "" if r.get("khat") is None else f"{r['khat']:.2f}"
             rate = f"{r['ess'] / r['seconds']:.0f}"
-            cells = [r["engine"], f"{r['seconds']:.2f}", f"{r['ess']:.0f}", rate, f"{r['rhat']:.3f}", r["divergent"], khat]
+            seconds, worst = f"{r['seconds']:.2f}", f"{r['rhat']:.3f}"
+            cells = [r["engine"], seconds, f"{r['ess']:.0f}", rate, worst, r["divergent"], khat]
             out.append("| " + " | ".join(str(c) for c in cells) + " |")
         out.append("")
     return "\n".join(out)

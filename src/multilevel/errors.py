@@ -18,6 +18,7 @@
     ├── MemoryNeededError (MemoryError)
     ├── SettingError (ValueError)        an unknown estimator, family, option
     ├── BackendError                     a database
+    ├── WorkerDiedError                  processes of a parallel run were killed
     └── FileError (OSError)
         ├── OutputPathError
         ├── OutputExistsError (FileExistsError)
@@ -172,6 +173,12 @@ class SettingError(MultilevelError, ValueError):
 
 class BackendError(MultilevelError):
     default_code = "E_BACKEND"
+
+
+class WorkerDiedError(MultilevelError):
+    """The processes of a parallel run were killed; nothing is left of it."""
+
+    default_code = "E_WORKER_DIED"
 
 
 class FileError(MultilevelError, OSError):

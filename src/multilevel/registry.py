@@ -30,6 +30,8 @@ HIDDEN = {
     "propriety",
     "record",
     "terms",
+    "parse",
+    "covariance",
 }
 # the names of R's families, of brms and of the field, for the files that hold them
 ALIASES = {
@@ -63,7 +65,18 @@ ALIASES = {
         "clmm": "cumulative",
         "polr": "cumulative",
         "multinomial": "categorical",
-    }
+    },
+    "priors": {
+        "gaussian": "normal",
+        "t": "student_t",
+        "student": "student_t",
+        "exp": "exponential",
+        "double_exponential": "laplace",
+        "inverse_gamma": "inv_gamma",
+        "invgamma": "inv_gamma",
+        "log_normal": "lognormal",
+    },
+    "priors.covariance": {"inverse_wishart": "inv_wishart", "lkj_corr": "lkj", "lkj_corr_cholesky": "lkj"},
 }
 
 

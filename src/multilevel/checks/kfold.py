@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from ..model.model import Model
 
 
-def kfold(model: Model, k: int = 10, by: str | None = None, seed: int = 0, estimator: str | None = None) -> Score:
+def kfold(
+    model: Model, k: int = 10, by: str | None = None, seed: int = 0, estimator: str | None = None, **settings: Any
+) -> Score:
     """Score of a model by K-fold cross-validation.
 
     Parameters
@@ -31,7 +33,7 @@ def kfold(model: Model, k: int = 10, by: str | None = None, seed: int = 0, estim
         A grouping factor whose levels stay together in a fold; rows are shuffled singly otherwise.
     seed : int
         Of the assignment to folds.
-    estimator : str, optional
+    estimator, settings :
         As for `Model.fit`.
 
     Returns
@@ -51,7 +53,7 @@ def kfold(model: Model, k: int = 10, by: str | None = None, seed: int = 0, estim
     >>> len(ml.kfold(model, k=5, by="school").units)
     5
     """
-    fit = model.fit(estimator)
+    fit = model.fit(estimator, **settings)
     codes = folds(fit, k, by, np.random.default_rng(seed))
     units = tuple(f"fold {i + 1}" for i in range(k))
     count = observations(fit.model.design)
@@ -60,6 +62,10 @@ def kfold(model: Model, k: int = 10, by: str | None = None, seed: int = 0, estim
     if fit.estimator.name in ("none", "within"):
         reason = f'"{fit.estimator.name}" has no predictive distribution'
         return nothing("kfold", named(fit), unit, units, sizes, reason)
+    if fit.sampled:
+        from .psis_logo import kfold_of_draws
+
+        return kfold_of_draws(fit, unit, codes, k)
     if fit.model.is_linear:
         elpd, error = _refitted(fit, codes, k)
         squares = error**2

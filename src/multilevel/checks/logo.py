@@ -3,7 +3,8 @@
 What a model is worth for groups that it has not seen. In linear models the predictive distribution of a group's rows is
 their joint normal one, in closed form: β estimated without the group, its effects drawn from their distribution. In
 generalized ones it is the group's integrated likelihood at parameters moved by one Newton step of the criterion without
-it (`core/levels_out.py` where groups are independent, `core/sets_out.py` where they share others).
+it (`core/levels_out.py` where groups are independent, `core/sets_out.py` where they share others). Of sampled fits
+importance weights leave the group out, its effects integrated (`psis_logo.py`).
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ def logo(fit: Fit, group: str | None = None, refit: bool = False) -> Score:
         The grouping factor whose levels are left out; the one with the fewest levels otherwise (the outermost).
     refit : bool
         Estimate anew without each group (as many fits as groups). Otherwise linear models hold the variance
-        components, generalized ones take one Newton step.
+        components, generalized ones take one Newton step, and of sampled fits only the groups whose importance weights
+        are not reliable are fitted again.
 
     Returns
     -------
@@ -60,6 +62,10 @@ def logo(fit: Fit, group: str | None = None, refit: bool = False) -> Score:
     if fit.estimator.name in ("none", "within"):
         reason = "no pooling has no estimate for a group without data"
         return nothing("logo", named(fit), label, tuple(levels), sizes, reason)
+    if fit.sampled:
+        from .psis_logo import logo_of_draws
+
+        return logo_of_draws(fit, label, codes, tuple(levels), refit)
     if not fit.model.is_linear:
         elpd, error, squares = _held_out(fit, codes, len(levels), refit, len(fit.model.groups) == 1)
     elif refit:

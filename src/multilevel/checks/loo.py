@@ -6,6 +6,8 @@ Exact for linear models with the variance components held; a single row hardly m
 density of y_i is integrated over the cavity of its linear predictors (`core/cavity.py`), at variances moved by one
 Newton step; rows that matter much are left out by such a step of the whole criterion (`core/sets_out.py`).
 
+Sampled fits: importance weights on their draws (`psis_loo.py`).
+
 Reference: Vehtari, Mononen, Tolvanen, Sivula & Winther (2016), JMLR 17(103).
 """
 
@@ -23,17 +25,21 @@ if TYPE_CHECKING:
     from ..fit.fit import Fit
 
 
-def loo(fit: Fit) -> Score:
+def loo(fit: Fit, refit: bool = False) -> Score:
     """Leave-one-out score of a fit.
 
     Parameters
     ----------
     fit : Fit
+    refit : bool
+        Of sampled fits: fit again without each row whose importance weights are not reliable (`psis_loo.py`). Others
+        have no need of it.
 
     Returns
     -------
     Score
         One unit a row used. Rows that alone identify a coefficient cannot be predicted: NaN, counted in `reason`.
+        Of sampled fits with p_loo and Pareto's k̂ of every row.
 
     Raises
     ------
@@ -55,6 +61,10 @@ def loo(fit: Fit) -> Score:
         )
     if fit.estimator.name == "within":
         raise SettingError('there is no leave-one-out score for "within"', hint='Use "none", "reml" or "complete".')
+    if fit.sampled:
+        from .psis_loo import loo_of_draws
+
+        return loo_of_draws(fit, refit)
     elpd, error, square = _held_out(fit) if not fit.model.is_linear else _linear(fit)
     lost, never = int(np.isnan(elpd).sum()), int(np.isneginf(elpd).sum())
     reasons = [f"{lost} rows alone identify a coefficient and cannot be predicted from the others"] * bool(lost)

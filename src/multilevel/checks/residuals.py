@@ -73,7 +73,8 @@ def quantile_residuals(fit: Fit, kind: str | None = None, *, seed: int | None = 
     if kind not in KINDS:
         hint = nearest(str(kind), KINDS) or "Use marginal or conditional."
         raise SettingError(f'unknown kind of quantile residuals "{printable(kind)}"', hint=hint)
-    return _linear_quantiles(fit, kind) if linear else _randomised_quantiles(fit, kind, seed)
+    closed = linear and not fit.sampled
+    return _linear_quantiles(fit, kind) if closed else _randomised_quantiles(fit, kind, seed)
 
 
 def _randomised_quantiles(fit: Fit, kind: str, seed: int | None) -> np.ndarray:
@@ -85,7 +86,11 @@ def _randomised_quantiles(fit: Fit, kind: str, seed: int | None) -> np.ndarray:
 
 
 def _steps(fit: Fit, kind: str) -> tuple[np.ndarray, np.ndarray]:
-    """P(Y < y) and P(Y ≤ y) of the rows."""
+    """P(Y < y) and P(Y ≤ y) of the rows; of sampled fits averaged over their draws."""
+    if fit.sampled:
+        from ..predictions.from_draws import distribution_of_rows
+
+        return distribution_of_rows(fit, kind == "marginal")
     distribution, obs = fit.model.distribution, fit.model.observations
     with np.errstate(all="ignore"):
         if kind == "conditional":

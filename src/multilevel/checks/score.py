@@ -44,6 +44,12 @@ class Score:
         of categories its sum over them.
     reason : str
         Why there is no score, or not for some units; empty otherwise.
+    khat_each : (u,) array or None
+        Of sampled fits: Pareto's k̂ of the importance weights that leave each unit out; 0 where none were needed.
+    fitted_each : (u,) array or None
+        Log predictive density of each unit with its own rows in the data, where p_loo asks for it.
+    limit : float
+        k̂ above which a unit's score is not reliable.
     """
 
     method: str
@@ -55,6 +61,41 @@ class Score:
     error_each: np.ndarray
     square_each: np.ndarray
     reason: str = ""
+    khat_each: np.ndarray | None = None
+    fitted_each: np.ndarray | None = None
+    limit: float = 0.7
+    native: str = "pandas"
+
+    @property
+    def p_loo(self) -> float:
+        """Effective number of parameters, Σ log p(y_u | y) − log p(y_u | y₋ᵤ); NaN where it was not computed."""
+        return float(np.sum(self._optimism)) if self.fitted_each is not None else float("nan")
+
+    @property
+    def p_loo_se(self) -> float:
+        """Its standard error."""
+        return _sum_error(self._optimism) if self.fitted_each is not None else float("nan")
+
+    @property
+    def _optimism(self) -> np.ndarray:
+        assert self.fitted_each is not None
+        return self.fitted_each - self.elpd_each
+
+    @property
+    def unreliable(self) -> np.ndarray:
+        """Places of the units whose k̂ is above `limit`, the worst first."""
+        if self.khat_each is None:
+            return np.zeros(0, dtype=np.int64)
+        bad = np.flatnonzero(self.khat_each > self.limit)
+        return bad[np.argsort(-self.khat_each[bad], kind="stable")]
+
+    @property
+    def table(self) -> Any:
+        """Table: unit, n, elpd, error, and of sampled fits pareto_k; one row a unit."""
+        from ..data.frames import frame
+
+        columns = {"unit": list(self.units), "n": self.sizes, "elpd": self.elpd_each, "error": self.error_each}
+        return frame(self.native, columns if self.khat_each is None else {**columns, "pareto_k": self.khat_each})
 
     @property
     def elpd(self) -> float:
@@ -110,7 +151,10 @@ class Score:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; undefined numbers are None."""
-        numbers = {name: getattr(self, name) for name in ("elpd", "elpd_se", "rmse", "mean_rmse")}
+        names = ("elpd", "elpd_se", "rmse", "mean_rmse") + ("p_loo", "p_loo_se") * (self.fitted_each is not None)
+        numbers = {name: getattr(self, name) for name in names}
+        if self.khat_each is not None:
+            numbers["largest_pareto_k"] = float(np.max(self.khat_each, initial=0.0))
         found: dict[str, Any] = {k: v if np.isfinite(v) else None for k, v in numbers.items()}
         head = {"method": self.method, "model": self.model, "unit": self.unit, "units": len(self.units)}
         return {**head, **found, "reason": self.reason}
@@ -123,10 +167,23 @@ class Score:
         if not np.isfinite(self.elpd):
             return f"{head}\n  not available: {self.reason}"
         lines = [head, f"  elpd  {self.elpd:.2f}  (standard error {self.elpd_se:.2f})"]
+        if self.fitted_each is not None:
+            lines.append(f"  p_loo  {self.p_loo:.2f}  (standard error {self.p_loo_se:.2f})")
         lines.append(f"  root mean squared error  {self.rmse:.4g} of rows, {self.mean_rmse:.4g} of unit means")
+        if self.khat_each is not None:
+            lines.append(f"  {self._certificate()}")
         return "\n".join([*lines, *([f"  {self.reason}"] if self.reason else [])])
 
     __repr__ = __str__
+
+
+    def _certificate(self) -> str:
+        """What the importance weights say about themselves."""
+        assert self.khat_each is not None
+        bad, n, largest = len(self.unreliable), len(self.khat_each), float(np.max(self.khat_each, initial=0.0))
+        if not bad:
+            return f"Pareto k̂ is at most {largest:.2f} (reliable up to {self.limit:.2f})"
+        return f"Pareto k̂ is above {self.limit:.2f} for {bad} of {n} units, {largest:.2f} at most: not reliable there"
 
 
 def _sum_error(each: np.ndarray) -> float:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..priors.record import Priors
+from ..priors.terms import TermPrior
 from .correlations import Block, block
 
 if TYPE_CHECKING:
@@ -108,6 +109,10 @@ class Coordinates:
         scale, by_scale = self._residual(z)
         for b, part, prior in zip(self.blocks, self.parts, self.priors.terms, strict=True):
             x = z[:, part]
+            if prior.whole:
+                log_p, gradient[:, part] = _of_covariance(b, x, prior)
+                value += log_p
+                continue
             sd = b.sds(x)[:, : b.n_sds]
             log_p, by_sd, by_sigma = prior.evaluate(sd, scale)
             of_r, slope = b.correlation_prior(x, prior.eta)
@@ -172,6 +177,20 @@ class Coordinates:
         if c is not None:
             z[self.coefficients] = c
         return z
+
+
+def _of_covariance(b: Block, x: np.ndarray, prior: TermPrior) -> tuple[np.ndarray, np.ndarray]:
+    """log p of a term's coordinates from a density of Σ (k, k), and its gradient.
+
+    Σ → (log sd, R) has the Jacobian 2^k Π sd^(k + 1); R → x is LKJ(1)'s, which is uniform over R.
+    """
+    factor = b.factor(x)
+    value, slopes = prior.of_factor(factor)
+    of_r, by_x = b.correlation_prior(x, 1.0)
+    by_x = by_x + b.pull(x, factor, slopes)
+    by_x[:, : b.k] += b.k + 1.0
+    logs = x[:, : b.k].sum(axis=1)
+    return value + of_r + b.log_volume + b.k * np.log(2.0) + (b.k + 1.0) * logs, by_x
 
 
 def _jacobian(link: str, eta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

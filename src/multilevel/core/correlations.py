@@ -57,6 +57,11 @@ class Block(ABC):
     def draw_correlations(self, n: int, eta: float, rng: np.random.Generator) -> np.ndarray:
         """Correlation coordinates (n, d − n_sds) drawn from LKJ(η)."""
 
+    @property
+    def log_volume(self) -> float:
+        """log of the volume of the correlation matrices: LKJ(1) is one over it."""
+        return 0.0
+
     def sds(self, x: np.ndarray) -> np.ndarray:
         """Standard deviations (N, k)."""
         return np.broadcast_to(np.exp(x[:, : self.n_sds]), (len(x), self.k))
@@ -140,6 +145,11 @@ class Correlated(Block):
     def _powers(self, eta: float) -> np.ndarray:
         _, cols = np.tril_indices(self.k, -1)
         return np.asarray(eta + 0.5 * (self.k - 2 - cols))
+
+    @property
+    def log_volume(self) -> float:
+        powers = self._powers(1.0)
+        return sum(math.lgamma(b) - math.lgamma(b + 0.5) + 0.5 * math.log(math.pi) for b in powers)
 
     def correlation_prior(self, x: np.ndarray, eta: float) -> tuple[np.ndarray, np.ndarray]:
         turn, powers = x[:, self.k :], self._powers(eta)

@@ -162,6 +162,19 @@ class Answers:
 
         return compare(self, *others, **settings)
 
+    # --- draws -----------------------------------------------------------------------------------------------------
+    def diagnostics(self: Any, effects: bool = True) -> Any:
+        """How good the draws of a sampled fit are; see `fit.diagnostics.diagnostics`."""
+        from .diagnostics import diagnostics
+
+        return diagnostics(self, effects)
+
+    def to_arviz(self: Any, **settings: Any) -> Any:
+        """The draws as an ArviZ DataTree: ``to_arviz(posterior_predictive=True)``; see `fit.arviz.to_arviz`."""
+        from .arviz import to_arviz
+
+        return to_arviz(self, **settings)
+
     # --- scores and checks -----------------------------------------------------------------------------------------
     def loo(self: Any) -> Any:
         """Leave-one-out score; see `checks.loo.loo`."""

@@ -5,6 +5,9 @@
     cor         (draws, pairs)   coordinates group, term_1, term_2
     sigma       (draws,)         unless every row's standard error is known; of other families their constants by name
     r_<group>   (draws, L, k)    coordinates level, term
+
+Of a sampled fit these are all its draws, the chains one after another; of others, draws from the approximate joint
+distribution that the estimator provides.
 """
 
 from __future__ import annotations
@@ -26,16 +29,34 @@ Coordinates = dict[str, list[str]]
 
 @dataclass(frozen=True)
 class Draws(Mapping[str, np.ndarray]):
-    """Named arrays of draws; `coordinates[name]` labels the entries of each draw."""
+    """Named arrays of draws; `coordinates[name]` labels the entries of each draw, `chains` says how many there are."""
 
     arrays: dict[str, np.ndarray]
     coordinates: dict[str, Coordinates]
+    chains: int = 1
 
     @classmethod
     def of(cls, fit: Fit, n: int, rng: np.random.Generator) -> Draws:
         """`n` draws from the approximate joint distribution that the estimator provides."""
-        drawn = fit.estimates.certainty.draw(n, rng)
-        out = cls({"beta": drawn["beta"]}, {"beta": {"term": list(fit.model.design.fixed_names)}})
+        return cls._from(fit, fit.estimates.certainty.draw(n, rng), n)
+
+    @classmethod
+    def of_sample(cls, fit: Fit) -> Draws:
+        """All draws of a sampled fit."""
+        sample = fit.estimates.certainty.sample
+        assert sample is not None
+        drawn = {
+            "beta": sample.flat(sample.beta),
+            "covariances": [sample.flat(c) for c in sample.covariances],
+            "effects": [sample.flat(b) for b in sample.effects],
+            "constants": {name: sample.flat(v) for name, v in sample.constants.items()},
+            "sigma": None if sample.sigma is None else sample.flat(sample.sigma),
+        }
+        return cls._from(fit, drawn, sample.chains * sample.draws, sample.chains)
+
+    @classmethod
+    def _from(cls, fit: Fit, drawn: Mapping[str, Any], n: int, chains: int = 1) -> Draws:
+        out = cls({"beta": drawn["beta"]}, {"beta": {"term": list(fit.model.design.fixed_names)}}, chains)
         _add_covariances(out, fit, drawn["covariances"], n)
         if fit.sigma is not None:
             out.arrays["sigma"], out.coordinates["sigma"] = drawn["sigma"], {}
@@ -54,6 +75,11 @@ class Draws(Mapping[str, np.ndarray]):
         """Number of draws."""
         return len(self.arrays["beta"])
 
+    def by_chain(self, name: str) -> np.ndarray:
+        """One array with its chains apart: (chains, draws a chain, …)."""
+        a = self.arrays[name]
+        return a.reshape(self.chains, -1, *a.shape[1:])
+
     def __getitem__(self, name: str) -> np.ndarray:
         return self.arrays[name]
 
@@ -65,7 +91,7 @@ class Draws(Mapping[str, np.ndarray]):
 
     def __repr__(self) -> str:
         shapes = ", ".join(f"{name} {value.shape}" for name, value in self.arrays.items())
-        return f"Draws({shapes})"
+        return f"Draws({shapes})" if self.chains == 1 else f"Draws({self.chains} chains: {shapes})"
 
 
 def _add_covariances(out: Draws, fit: Fit, covariances: Any, n: int) -> None:

@@ -89,7 +89,8 @@ class Fit(Answers):
     def __repr__(self) -> str:
         from ..model.describe import formula_text
 
-        return f'<Fit "{formula_text(self.model)}" by {self.estimator.name}: summary() shows it>'
+        partial = "" if not self.partial else " (PARTIAL: interrupted)"
+        return f'<Fit "{formula_text(self.model)}" by {self.estimator.name}{partial}: summary() shows it>'
 
     # --- numbers -------------------------------------------------------------------------------------------------
     @property
@@ -151,6 +152,12 @@ class Fit(Answers):
     def sampled(self) -> bool:
         """Whether the draws come from a sampler (false: from the approximation of a likelihood fit)."""
         return self.estimates.certainty.sample is not None
+
+    @property
+    def partial(self) -> bool:
+        """Whether sampling was interrupted, and only the draws made until then are there."""
+        sample = self.estimates.certainty.sample
+        return sample is not None and bool(sample.info.get("partial", False))
 
     @property
     def sigma(self) -> float | None:
@@ -236,6 +243,8 @@ class Fit(Answers):
     def group_effects(self, name: str | None = None) -> Any:
         """Table of the estimated effects of each level: level, term, estimate, std_error, lower, upper.
 
+        Of sampled fits with rhat, ess_bulk, ess_tail.
+
         Parameters
         ----------
         name : str, optional
@@ -245,13 +254,14 @@ class Fit(Answers):
         -------
         table
             Conditional modes; their standard errors are conditional on the variance parameters and fixed effects.
+            Posterior means, standard deviations and quantiles of sampled fits.
 
         Raises
         ------
         SettingError
             For a name that is no grouping factor of the model.
         """
-        return self._frame(tables.group_effects(self, tables.group_labels(self, name), self.level))
+        return self._frame(tables.group_effects(self, tables.group_labels(self, name), self.level, True))
 
     def confint(self, level: float | None = None) -> Any:
         """Table of intervals of coefficients and standard deviations.
@@ -329,9 +339,14 @@ class Fit(Answers):
 
     @cached_property
     def draws(self) -> Draws:
-        """A thousand draws from the approximate joint distribution of all parameters (always the same ones)."""
+        """All draws of a sampled fit, the chains one after another (`draws.by_chain(name)` keeps them apart).
+
+        Of other fits, a thousand draws from the approximate joint distribution of all parameters (always the same ones).
+        """
         from .draws import Draws
 
+        if self.sampled:
+            return Draws.of_sample(self)
         return Draws.of(self, N_DRAWS, np.random.default_rng(0))
 
     def summary(self, level: float | None = None) -> Summary:

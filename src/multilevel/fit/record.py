@@ -53,11 +53,32 @@ def record(fit: Fit) -> dict[str, Any]:
         "singular": fit.singular,
         "boundary": fit.boundary,
         "sampled": fit.sampled,
-        "draws": None,
+        **_sampling(fit),
         "seconds": plain(fit.seconds),
         "warnings": [{"code": w.code, "message": w.message, "remedy": w.hint} for w in fit.warnings],
         "notes": [{"code": n.code, "message": n.message, "remedy": n.hint} for n in fit.notes],
     }
+
+
+def _sampling(fit: Fit) -> dict[str, Any]:
+    """What the sampler did, the worst of its diagnostics, and the priors; null for other fits."""
+    certainty = fit.estimates.certainty
+    if certainty.sample is None:
+        return {"draws": None}
+    from .diagnostics import sampler
+
+    found, done = certainty.diagnosis, sampler(certainty.sample)  # type: ignore[attr-defined]
+    told = {name: [plain(u) for u in v] if isinstance(v, list) else plain(v) for name, v in done.items()}
+    with np.errstate(all="ignore"):
+        worst = {
+            "rhat": plain(float(np.fmax.reduce(found.rhat, initial=-np.inf))),
+            "ess_bulk": plain(float(np.fmin.reduce(found.ess_bulk, initial=np.inf))),
+            "ess_tail": plain(float(np.fmin.reduce(found.ess_tail, initial=np.inf))),
+        }
+    chosen = [
+        {"parameter": c.parameter, "prior": c.prior, "why": c.why, "given": c.given} for c in fit.model.priors.chosen
+    ]
+    return {"draws": told, "diagnostics": worst, "priors": chosen}
 
 
 def _group_effects(fit: Fit) -> dict[str, list[dict[str, Any]]]:
@@ -87,12 +108,13 @@ def _icc(fit: Fit) -> dict[str, float | None]:
 def _rows(columns: tables.Columns, diagnosed: bool = False) -> list[dict[str, Any]]:
     """Columns as one dictionary a row; with the diagnostics of samplers, which likelihood fits have not."""
     names = list(columns)
-    values = zip(*(_cells(columns[name]) for name in names), strict=True)
-    extra: dict[str, Any] = dict.fromkeys(DIAGNOSTICS) if diagnosed else {}
+    values = zip(*(cells(columns[name]) for name in names), strict=True)
+    extra: dict[str, Any] = {name: None for name in DIAGNOSTICS if diagnosed and name not in columns}
     return [{**dict(zip(names, row, strict=True)), **extra} for row in values]
 
 
-def _cells(column: Any) -> list[Any]:
+def cells(column: Any) -> list[Any]:
+    """A column as JSON-able values."""
     return [plain(v) for v in (column.tolist() if isinstance(column, np.ndarray) else column)]
 
 

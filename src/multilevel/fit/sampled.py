@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..errors import ConvergenceWarning
+from ..numerics.diagnostics import Diagnosis
+from .chains import Chains, parameters
+from .diagnostics import diagnose, sampler_warnings
 from .estimates import Certainty, Combination, Estimates, Spread, correlation_pairs
 from .sample import Sample
 
@@ -26,6 +31,16 @@ class SampledCertainty(Certainty):
     @property
     def sample(self) -> Sample:
         return self.drawn
+
+    @cached_property
+    def chains(self) -> Chains:
+        """Draws of every parameter but the group effects."""
+        return parameters(self.drawn)
+
+    @cached_property
+    def diagnosis(self) -> Diagnosis:
+        """R̂ and effective draws of these."""
+        return diagnose(self.drawn, self.chains.draws)
 
     def beta_covariance(self) -> np.ndarray:
         return np.atleast_2d(np.cov(self.sample.flat(self.sample.beta), rowvar=False))
@@ -126,9 +141,14 @@ def _intervals(draws: np.ndarray, level: float) -> list[tuple[float, float]]:
 
 
 def estimates_of(model: Model, sample: Sample, warnings: tuple[Any, ...] = ()) -> Estimates:
-    """Posterior means as estimates, the draws as certainty."""
+    """Posterior means as estimates, the draws as certainty; warnings of the draws follow those given.
+
+    The fit counts as converged when nothing speaks against its draws (`diagnostics.sampler_warnings`).
+    """
+    certainty = SampledCertainty(sample)
     sds = [np.sqrt(np.einsum("csjj->csj", c)).mean(axis=(0, 1)) for c in sample.covariances]
-    count = sum(c.shape[-1] * (c.shape[-1] + 1) // 2 for c in sample.covariances)
+    count = sum(len(scale.kinds()) for scale in model.scales)
+    found = sampler_warnings(model, sample, certainty.diagnosis)
     return Estimates(
         criterion="posterior",
         beta=sample.beta.mean(axis=(0, 1)),
@@ -137,10 +157,13 @@ def estimates_of(model: Model, sample: Sample, warnings: tuple[Any, ...] = ()) -
         effects=tuple(e.mean(axis=(0, 1)) for e in sample.effects),
         log_likelihood=np.nan,
         objective=np.nan,
-        n_parameters=sample.beta.shape[2] + count + int(sample.sigma is not None) + len(sample.constants),
-        certainty=SampledCertainty(sample),
-        converged=not sample.info.get("partial", False),
-        warnings=warnings,
+        n_parameters=int(np.isfinite(sample.beta[0, 0]).sum())
+        + count
+        + int(sample.sigma is not None)
+        + len(sample.constants),
+        certainty=certainty,
+        converged=not any(isinstance(w, ConvergenceWarning) for w in found),
+        warnings=(*warnings, *found),
         notes={"method": sample.info.get("sampler", ""), "sds": [s.tolist() for s in sds]},
         dispersion={name: float(v.mean()) for name, v in sample.constants.items()},
     )

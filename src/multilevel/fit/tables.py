@@ -5,6 +5,9 @@
     correlations         pairs of coefficients of one term
     group effects        conditional modes, with normal intervals given the variance parameters
 
+Of sampled fits the same tables hold posterior means, standard deviations and quantiles (`posterior_tables.py`), with the
+diagnostics of the draws behind them; there is no test, and df, statistic and p_value are NaN.
+
 Terms that share a grouping factor stand together under its label.
 """
 
@@ -17,6 +20,8 @@ import numpy as np
 
 from ..errors import SettingError, nearest, printable
 from ..glossary import RESIDUAL, SIGMA
+from . import posterior_tables
+from .chains import Key
 from .estimates import correlation_pairs
 
 if TYPE_CHECKING:
@@ -52,6 +57,8 @@ def quantile(df: np.ndarray, level: float) -> np.ndarray:
 
 def fixed_effects(fit: Fit, level: float) -> Columns:
     """One row for each fixed column; NaN for those dropped as redundant."""
+    if fit.sampled:
+        return posterior_tables.fixed_effects(fit, level)
     estimate, error, df = fit.estimates.beta, fit.std_errors, fit.fixed_df
     with np.errstate(divide="ignore", invalid="ignore"):
         statistic = estimate / error
@@ -90,13 +97,16 @@ def variance_components(fit: Fit, level: float) -> Columns:
     errors, residual_error = fit.sd_errors
     intervals, residual_interval = fit.sd_intervals(level)
     rows: list[tuple[Any, ...]] = []
+    keys: list[Key] = []
     for label, terms in terms_by_group(fit).items():
         for t in terms:
             names, sds = fit.model.design.groups[t].names, term_sds(fit, t)
-            for name, value, spread, ends in zip(names, sds, errors[t], intervals[t], strict=True):
+            for i, (name, value, spread, ends) in enumerate(zip(names, sds, errors[t], intervals[t], strict=True)):
                 rows.append((label, name, float(value), spread, *ends))
+                keys.append(("sd", t, i))
     if fit.sigma is not None:
         rows.append((RESIDUAL, "", fit.sigma, residual_error, *residual_interval))
+        keys.append((SIGMA,))
     group, term, sd, error, low, high = zip(*rows, strict=True) if rows else ((),) * 6
     sds = _numbers(sd)
     return {
@@ -107,16 +117,20 @@ def variance_components(fit: Fit, level: float) -> Columns:
         "std_error": _numbers(error),
         "lower": _numbers(low),
         "upper": _numbers(high),
+        **posterior_tables.diagnostics(fit, keys),
     }
 
 
 def correlations(fit: Fit, level: float) -> Columns:
     """One row for each pair of coefficients of a term with estimated correlations; NaN beside a zero variance."""
     rows: list[tuple[Any, ...]] = []
+    keys: list[Key] = []
     intervals = fit.correlation_intervals(level)
     for label, terms in terms_by_group(fit).items():
         for t in terms:
             rows.extend((label, *row) for row in _pairs(fit, t, intervals[t]))
+            pairs = correlation_pairs(len(fit.model.design.groups[t].names)) if has_correlations(fit, t) else ()
+            keys += [("cor", t, i, j) for i, j in pairs]
     group, first, second, value, low, high = zip(*rows, strict=True) if rows else ((),) * 6
     return {
         "group": list(group),
@@ -125,6 +139,7 @@ def correlations(fit: Fit, level: float) -> Columns:
         "correlation": _numbers(value),
         "lower": _numbers(low),
         "upper": _numbers(high),
+        **posterior_tables.diagnostics(fit, keys),
     }
 
 
@@ -136,6 +151,8 @@ def has_correlations(fit: Fit, t: int) -> bool:
 
 def correlation_matrix(fit: Fit, t: int) -> np.ndarray:
     """Correlations of the coefficients of one term; NaN beside a zero variance."""
+    if fit.sampled:
+        return posterior_tables.correlation_matrix(fit, t)
     sds = term_sds(fit, t)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(np.clip(fit.estimates.covariances[t] / np.outer(sds, sds), -1.0, 1.0))
@@ -167,26 +184,40 @@ def group_labels(fit: Fit, name: str | None) -> list[str]:
     return [name]
 
 
-def group_effects(fit: Fit, labels: Sequence[str], level: float) -> Columns:
-    """One row for each level and coefficient; a `group` column first when there are several groups."""
-    from scipy.special import ndtri
+def group_effects(fit: Fit, labels: Sequence[str], level: float, diagnosed: bool = False) -> Columns:
+    """One row for each level and coefficient; a `group` column first when there are several groups.
 
+    `diagnosed` adds the diagnostics of the draws of a sampled fit.
+    """
     parts = [_group_effects(fit, label) for label in labels]
-    half = float(ndtri(0.5 + level / 2.0))
     estimate = _joined([p["estimate"] for p in parts])
     error = _joined([p["std_error"] for p in parts])
+    lower, upper = _effect_intervals(fit, labels, level, estimate, error)
     columns = {
         "level": [v for p in parts for v in p["level"]],
         "term": [v for p in parts for v in p["term"]],
         "estimate": estimate,
         "std_error": error,
-        "lower": estimate - half * error,
-        "upper": estimate + half * error,
+        "lower": lower,
+        "upper": upper,
     }
+    if diagnosed and fit.sampled:
+        columns |= posterior_tables.effect_diagnostics(fit, labels)
     if len(labels) == 1:
         return columns
     group = [label for label, p in zip(labels, parts, strict=True) for _ in p["level"]]
     return {"group": group, **columns}
+
+
+def _effect_intervals(
+    fit: Fit, labels: Sequence[str], level: float, estimate: np.ndarray, error: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    from scipy.special import ndtri
+
+    if fit.sampled:
+        return posterior_tables.effect_intervals(fit, labels, level)
+    half = float(ndtri(0.5 + level / 2.0))
+    return estimate - half * error, estimate + half * error
 
 
 def _group_effects(fit: Fit, label: str) -> Columns:
@@ -231,6 +262,7 @@ def dispersion(fit: Fit, level: float) -> Columns:
         "std_error": _numbers([fit.sd_errors[1]]),
         "lower": _numbers([low]),
         "upper": _numbers([high]),
+        **posterior_tables.diagnostics(fit, [(SIGMA,)]),
     }
 
 
@@ -245,6 +277,7 @@ def _constants(fit: Fit, level: float) -> Columns:
         "std_error": _numbers(error),
         "lower": _numbers(low),
         "upper": _numbers(high),
+        **posterior_tables.diagnostics(fit, [(name,) for name in fit.estimates.dispersion]),
     }
 
 

@@ -6,6 +6,9 @@
     LOO, LOGO           expected log predictive density of rows and of groups left out, with standard errors
     LR                  against the largest of the other models that is a special case
 
+and of sampled fits: p_loo as effective parameters, weights for averaging their predictions (`stacking.py`), and the log
+evidence log p(y) where the sampler found it and every prior is proper, with Bayes factors against the best.
+
 Families of one response compare where all give densities or all probabilities (gamma, lognormal and normal; Poisson and
 negative binomial). Likelihood-ratio tests stay within a family and link.
 
@@ -46,6 +49,8 @@ COLUMNS = (
     "caic", "delta_caic", "loo", "loo_difference", "loo_se", "logo", "logo_difference", "logo_se",
     "against", "statistic", "df", "p_value",
 )  # fmt: skip
+AVERAGES = ("stacking", "pseudo_bma", "log_evidence", "bayes_factor")  # beside them where a fit is sampled
+FEW_ROWS = 100  # below which a difference of elpd has no reliable standard error
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +100,9 @@ class Comparison:
         predicts = ("effective_parameters", "caic", *scores)
         heads = ("effective", "cAIC", "LOO", "Δ", "±", unit, "Δ", "±")
         blocks.append(self._grid("Prediction (same groups, left-out rows, left-out groups):", predicts, heads))
+        if any(np.isfinite(self.columns.get(name, np.nan)).any() for name in AVERAGES):
+            heads = ("stacking", "pseudo-BMA+", "log evidence", "Bayes factor")
+            blocks.append(self._grid("Weights for averaging predictions, and evidence:", AVERAGES, heads))
         lines = [f"{large} against {small}: with {test.statement}" for small, large, test in self._named()]
         return [*blocks, Lines("", (self.sentence, *lines, *self.notes))]
 
@@ -141,7 +149,9 @@ def _cell(key: str, value: float) -> str:
         return ""
     if key == "n_parameters":
         return str(int(value))
-    return numbers.fixed(float(value), 3) if key == "weight" else numbers.criterion(float(value))
+    if key == "bayes_factor":
+        return f"{value:.3g}"
+    return numbers.fixed(float(value), 3) if key in ("weight", "stacking", "pseudo_bma") else numbers.criterion(float(value))
 
 
 def compare(
@@ -188,13 +198,19 @@ def compare(
     columns.update(_marginal(fits, reml))
     columns.update(_conditional(fits))
     label = group if group is not None else _outermost(fits)
-    scores, more = _scores(fits, label)
+    scores, each, more = _scores(fits, label)
     columns.update(scores)
+    kept = COLUMNS
+    if any(fit.sampled for fit in fits):
+        columns.update(_averages(fits, each, seed))
+        known = [math.nan if s is None else s.p_loo for s in each]
+        columns["effective_parameters"] = np.where(np.isfinite(known), known, columns["effective_parameters"])
+        more, kept = [*more, *_of_few_rows(fits), *_of_weights(each, labels)], (*COLUMNS, *AVERAGES)
     tests, against = _tests(fits, columns, method, seed)
     columns.update(against)
     order = _order(columns)
     place = {old: new for new, old in enumerate(order)}
-    ranked = {name: _taken(columns[name], order) for name in COLUMNS}
+    ranked = {name: _taken(columns[name], order) for name in kept}
     moved = tuple((place[small], place[large], test) for small, large, test in tests)
     return Comparison(ranked, moved, "REML" if reml else "ML", label, (*notes, *more), fits[0].model.native)
 
@@ -274,19 +290,21 @@ def _outermost(fits: Sequence[Fit]) -> str:
     return min(sizes, key=lambda label: sizes[label]) if sizes else ""
 
 
-def _scores(fits: Sequence[Fit], group: str) -> tuple[dict[str, np.ndarray], list[str]]:
-    """Leave-out scores with differences to the best and the standard errors of these."""
+def _scores(fits: Sequence[Fit], group: str) -> tuple[dict[str, np.ndarray], list[Any], list[str]]:
+    """Leave-out scores with differences to the best and the standard errors of these; the scores of rows themselves."""
     out: dict[str, np.ndarray] = {}
     notes: list[str] = []
-    for name in ("loo", "logo"):
+    rows: list[Any] = []
+    for name in ("logo", "loo"):
         each = [_score(name, fit, group, fits, notes) for fit in fits]
+        rows = each
         totals = np.array([math.nan if s is None else s.elpd for s in each])
         out[name] = totals
         best = each[int(np.nanargmax(totals))] if np.isfinite(totals).any() else None
         pairs = [(math.nan, math.nan) if s is None or best is None else _against(s, best) for s in each]
         out[f"{name}_difference"] = np.array([p[0] for p in pairs])
         out[f"{name}_se"] = np.array([p[1] for p in pairs])
-    return out, list(dict.fromkeys(notes))
+    return out, rows, list(dict.fromkeys(notes))
 
 
 def _against(score: Any, best: Any) -> tuple[float, float]:
@@ -306,6 +324,8 @@ def _score(name: str, fit: Fit, group: str, fits: Sequence[Fit], notes: list[str
             return loo(fit)
         if not group:
             return None
+        if fit.sampled and group not in fit.model.groups:
+            return _of_other_groups(fit, group, fits)
         found = logo(_with_factor(fit, group, fits), group)
     except (MultilevelError, np.linalg.LinAlgError) as error:
         notes.append(f"{name.upper()} of {formula_text(fit.model)}: {error}")
@@ -314,6 +334,14 @@ def _score(name: str, fit: Fit, group: str, fits: Sequence[Fit], notes: list[str
         notes.append(f"LOGO of {formula_text(fit.model)}: {found.reason}")
         return None
     return found
+
+
+def _of_other_groups(fit: Fit, group: str, fits: Sequence[Fit]) -> Any:
+    """A sampled fit that does not know the factor, with that factor's levels left out."""
+    from ..checks.psis_logo import logo_of_draws
+
+    term = next(g for other in fits for g in other.model.design.groups if g.label == group)
+    return logo_of_draws(fit, group, term.codes, tuple(term.levels))
 
 
 def _with_factor(fit: Fit, group: str, fits: Sequence[Fit]) -> Fit:
@@ -332,6 +360,42 @@ def _complete(model: Any) -> Any:
     from ..registry import make_estimator
 
     return make_estimator("complete", {}).estimate(model)
+
+
+# --- averages of predictive distributions ------------------------------------------------------------------------
+def _averages(fits: Sequence[Fit], each: Sequence[Any], seed: int) -> dict[str, np.ndarray]:
+    """Weights from the scores of rows left out, and the evidence of the models."""
+    from .stacking import proper, pseudo_bma, stacking
+
+    nothing = np.full(len(fits), math.nan)
+    out = dict.fromkeys(AVERAGES, nothing)
+    if all(score is not None and math.isfinite(score.elpd) for score in each):
+        elpd = np.column_stack([score.elpd_each for score in each])
+        out |= {"stacking": stacking(elpd), "pseudo_bma": pseudo_bma(elpd, seed)}
+    found = nothing.copy()
+    for i, fit in enumerate(fits):
+        sample = fit.estimates.certainty.sample
+        if sample is not None and "log_evidence" in sample.info and proper(fit.model):
+            found[i] = float(sample.info["log_evidence"])
+    if np.isfinite(found).any():
+        out |= {"log_evidence": found, "bayes_factor": np.exp(found - np.nanmax(found))}
+    return out
+
+
+def _of_few_rows(fits: Sequence[Fit]) -> list[str]:
+    n = fits[0].model.design.n
+    return [f"With {n} rows the standard errors of differences are too small: they need {FEW_ROWS} or more."] * (
+        n < FEW_ROWS
+    )
+
+
+def _of_weights(each: Sequence[Any], labels: Sequence[str]) -> list[str]:
+    """Which scores rest on importance weights that are not reliable."""
+    return [
+        f"LOO of {printable(label, 70)}: Pareto k̂ is above {score.limit:.2f} for {len(score.unreliable)} rows; "
+        "loo(fit, refit=True) fits again without them."
+        for score, label in zip(each, labels, strict=True) if score is not None and len(score.unreliable)
+    ]  # fmt: skip
 
 
 # --- tests -------------------------------------------------------------------------------------------------------

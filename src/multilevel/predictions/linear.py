@@ -111,9 +111,21 @@ def constants_of(fit: Fit) -> dict[str, float]:
     known = fit.estimates.notes.get("constants")
     if known is not None:
         return dict(known)
+    if fit.sampled and not fit.model.is_linear:
+        return _mean_constants(fit)
     if fit.model.is_linear and fit.sigma is not None:
         return {"sigma": float(np.log(fit.sigma))}
     return {}
+
+
+def _mean_constants(fit: Fit) -> dict[str, float]:
+    """Posterior means of the constants on their links' scales."""
+    from .posterior import posterior
+
+    names = fit.model.design.layout.names
+    if len(names) != len(fit.model.distribution.links):
+        names = ("mu", *(p.name for p in fit.model.distribution.family.further))
+    return {names[d]: float(values.mean()) for d, values in posterior(fit).constants.items()}
 
 
 def _add(target: np.ndarray, column: Column, value: float) -> None:

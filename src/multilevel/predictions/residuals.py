@@ -27,7 +27,11 @@ STEP = 1e-6
 
 
 def fitted_means(fit: Fit) -> np.ndarray:
-    """E y of the training rows, (n,); probabilities of the categories, (n, K)."""
+    """E y of the training rows, (n,); probabilities of the categories, (n, K). Posterior means of sampled fits."""
+    if fit.sampled:
+        from .from_draws import fitted_means as of_draws
+
+        return of_draws(fit)
     return fit.model.distribution.mean(fit.model.observations, linear_predictors(fit))
 
 

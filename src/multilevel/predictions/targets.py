@@ -10,7 +10,7 @@ new observation, whose interval holds the residual variance too. Intervals carry
 default that of the variance components: as extra variance (Kackar & Harville 1984) and as degrees of freedom
 (Satterthwaite 1946).
 
-Other families than the normal one: `generalized.py`. Under a link that bends, the mean of another group and the average
+Other families than the normal one: `generalized.py`; sampled fits: `from_draws.py`. Under a link that bends, the mean of another group and the average
 over groups are integrals over b, not the mean at b = 0.
 """
 
@@ -64,9 +64,10 @@ def predict(
     interval : float or None
         Coverage of the intervals; None for point predictions alone (faster).
     parameters : bool
-        Whether intervals carry the uncertainty of the variance components.
+        Whether intervals carry the uncertainty of the variance components; those of sampled fits always do.
     seed : int, optional
-        Without effect: these intervals are computed, not simulated. Sampled fits will draw with it.
+        Of new groups and new observations of sampled fits (the same ones unless given); the intervals of others are
+        computed, not simulated.
 
     Returns
     -------
@@ -100,6 +101,10 @@ def predict(
         raise SettingError(f"interval={interval} is not a probability between 0 and 1", hint="Use 0.95.")
     table = None if new_data is None else as_table(new_data)
     rows, native = _rows(fit, table, targets, offset)
+    if fit.sampled:
+        from .from_draws import predicted as of_draws
+
+        return frame(native, of_draws(fit, rows, table, targets, kind, interval, seed))
     if not fit.model.is_linear:
         from .generalized import predicted
 

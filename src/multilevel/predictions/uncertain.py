@@ -93,14 +93,14 @@ def uncertain(fit: Fit, rows: Rows, targets: dict[str, str], parameters: bool, i
     return Uncertain(eta, slopes, covariance, effects, new, averaged)
 
 
-def part(rows: Rows, index: slice) -> Rows:
+def part(rows: Rows, index: slice | np.ndarray) -> Rows:
     """Some of the rows."""
 
     def of(column: Column) -> Column:
         return None if column is None else column[index]
 
     return Rows(
-        len(range(rows.n)[index]),
+        len(np.arange(rows.n)[index]),
         tuple(of(c) for c in rows.fixed_columns),
         tuple(replace(g, columns=tuple(of(c) for c in g.columns), codes=g.codes[index]) for g in rows.groups),
         of(rows.offset), of(rows.weights), of(rows.trials), tuple(of(o) for o in rows.offsets),

@@ -6,16 +6,20 @@
     below         P(X ≤ x), for priors that are cut to an interval
 
 A prior's file is its name for users: ``"exponential(1)"`` is `priors/exponential.py`. `Cut` restricts one to an
-interval, which is how a Student-t becomes the half-Student-t of a standard deviation.
+interval, which is how a Student-t becomes the half-Student-t of a standard deviation. Priors that several coefficients
+share (`horseshoe`, `r2d2`) bring a positive scale of their own: `shared` is its prior, and the density then is of the
+coefficient divided by that scale.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
+
+from ..errors import SettingError
 
 INFINITY = float("inf")
 
@@ -24,10 +28,25 @@ INFINITY = float("inf")
 class Prior(ABC):
     """A density on one number; its fields are its parameters, in the order users write them."""
 
+    above_zero: ClassVar[tuple[str, ...]] = ()  # fields that have to be above zero
+    centre: ClassVar[str] = ""  # the field that moves the density along the line
+
+    def __post_init__(self) -> None:
+        for name, value in self.parameters.items():
+            if not (isinstance(value, int | float) and np.isfinite(value)):
+                raise refused(self.name, name, value, "a finite number")
+            if name in self.above_zero and not value > 0.0:
+                raise refused(self.name, name, value, "above zero")
+
     @property
     def name(self) -> str:
         """The name users know: that of its file."""
         return type(self).__module__.rpartition(".")[2]
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """Its parameters by name."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("count", "unit")}
 
     @property
     def support(self) -> tuple[float, float]:
@@ -38,6 +57,18 @@ class Prior(ABC):
     def proper(self) -> bool:
         """Whether it integrates to one."""
         return True
+
+    @property
+    def shared(self) -> Prior | None:
+        """The prior of a positive scale that divides all numbers it was given to; None where there is none."""
+        return None
+
+    def among(self, count: int, unit: float) -> Prior:
+        """The prior of one of `count` coefficients that were given it together.
+
+        unit : spread of the coefficient's predictor over that of the response
+        """
+        return self
 
     @abstractmethod
     def log_density(self, x: Any) -> np.ndarray:
@@ -56,8 +87,13 @@ class Prior(ABC):
         """P(X ≤ x)."""
 
     def __str__(self) -> str:
-        values = ", ".join(f"{getattr(self, f.name):.4g}" for f in fields(self))
-        return f"{self.name}({values})"
+        return f"{self.name}({', '.join(short(v) for v in self.parameters.values())})" if self.parameters else self.name
+
+    @property
+    def text(self) -> str:
+        """What reads back as the same prior: all digits."""
+        values = ", ".join(repr(float(v)) for v in self.parameters.values())
+        return f"{self.name}({values})" if values else self.name
 
 
 @dataclass(frozen=True)
@@ -68,9 +104,22 @@ class Cut(Prior):
     lower: float = 0.0
     upper: float = INFINITY
 
+    def __post_init__(self) -> None:
+        low, high = self.support
+        if not low < high:
+            raise SettingError(
+                f"the prior {self.whole} has nothing between {self.lower:g} and {self.upper:g}",
+                code="E_PRIOR",
+                hint="Use one whose support reaches there.",
+            )
+
     @property
     def name(self) -> str:
         return self.whole.name
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        return self.whole.parameters
 
     @property
     def support(self) -> tuple[float, float]:
@@ -98,22 +147,68 @@ class Cut(Prior):
         return self.whole.slope(x)
 
     def draw(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        if not self.proper:
+            return self.whole.draw(n, rng)
+        if self.mass < 1e-3:
+            return self._by_bisection(n, rng)
         out = np.empty(0)
-        while len(out) < n:  # rejection: what is cut away is half of it at most in all that we use
+        while len(out) < n:  # rejection
             more = self.whole.draw(2 * n, rng)
             out = np.concatenate([out, more[(more >= self.lower) & (more <= self.upper)]])
         return out[:n]
+
+    def _by_bisection(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        """Where almost everything is cut away."""
+        return np.array([quantile(self, float(u)) for u in rng.uniform(size=n)])
 
     def below(self, x: float) -> float:
         low = self.whole.below(self.lower) if np.isfinite(self.lower) else 0.0
         return float(np.clip((self.whole.below(min(max(x, self.lower), self.upper)) - low) / self.mass, 0.0, 1.0))
 
+    @property
+    def half(self) -> bool:
+        """Whether it is the upper half of a symmetric prior around zero."""
+        low, _ = self.whole.support
+        around = self.parameters.get(self.whole.centre, 1.0) == 0.0
+        return self.lower == 0.0 and self.upper == INFINITY and low < 0.0 and around
+
     def __str__(self) -> str:
-        low, high = self.whole.support
-        half = self.lower == 0.0 and self.upper == INFINITY and low < 0.0
-        return f"half-{self.whole}" if half else str(self.whole)
+        return f"half_{self.whole}" if self.half else str(self.whole)
+
+    @property
+    def text(self) -> str:
+        return f"half_{self.whole.text}" if self.half else self.whole.text
 
 
 def positive(prior: Prior) -> Prior:
     """The prior of a positive parameter: cut at zero where its support goes below."""
     return Cut(prior) if prior.support[0] < 0.0 and prior.name != "flat" else prior
+
+
+def quantile(prior: Prior, p: float) -> float:
+    """The value below which a share `p` of a proper prior lies, by bisection."""
+    low, high = prior.support
+    low = low if np.isfinite(low) else -1.0
+    high = high if np.isfinite(high) else low + 2.0
+    while prior.below(low) > p:
+        low -= high - low
+    while prior.below(high) < p and high < 1e300:
+        high += high - low
+    for _ in range(80):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if prior.below(middle) < p else (low, middle)
+    return 0.5 * (low + high)
+
+
+def refused(prior: str, field: str, value: Any, wanted: str) -> SettingError:
+    """A parameter of a prior that is not what it has to be."""
+    from ..errors import printable
+
+    return SettingError(
+        f"{prior}: {field} = {printable(str(value), 30)} is not {wanted}", code="E_PRIOR", hint="See docs/priors.md."
+    )
+
+
+def short(value: float) -> str:
+    """A parameter as it is printed: five digits."""
+    return f"{value:.5g}"

@@ -15,6 +15,7 @@ from .base import Prior
 class Beta(Prior):
     """p(x) ∝ x^(a − 1) (1 − x)^(b − 1) on (0, 1)."""
 
+    above_zero = ("a", "b")
     a: float = 1.0
     b: float = 1.0
 

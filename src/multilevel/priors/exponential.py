@@ -15,6 +15,7 @@ from .base import INFINITY, Prior
 class Exponential(Prior):
     """p(x) = rate exp(−rate x) for x ≥ 0. For a standard deviation it is the PC prior of Simpson et al. (2017)."""
 
+    above_zero = ("rate",)
     rate: float = 1.0
 
     @property

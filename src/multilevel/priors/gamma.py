@@ -15,6 +15,7 @@ from .base import INFINITY, Prior
 class Gamma(Prior):
     """p(x) ∝ x^(shape − 1) exp(−rate x) for x > 0."""
 
+    above_zero = ("shape", "rate")
     shape: float = 1.0
     rate: float = 1.0
 

@@ -15,6 +15,8 @@ from .base import Prior
 class Logistic(Prior):
     """P(X ≤ x) = 1/(1 + exp(−(x − location)/scale))."""
 
+    above_zero = ("scale",)
+    centre = "location"
     location: float = 0.0
     scale: float = 1.0
 

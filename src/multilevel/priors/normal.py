@@ -15,6 +15,8 @@ from .base import Prior
 class Normal(Prior):
     """x ~ N(mean, sd²)."""
 
+    above_zero = ("sd",)
+    centre = "mean"
     mean: float = 0.0
     sd: float = 1.0
 

@@ -15,6 +15,8 @@ from .base import Prior
 class StudentT(Prior):
     """(x − location)/scale ~ t with `df` degrees of freedom."""
 
+    above_zero = ("df", "scale")
+    centre = "location"
     df: float = 3.0
     location: float = 0.0
     scale: float = 1.0

@@ -1,0 +1,1 @@
+"""Samplers of densities: they know targets, not models."""

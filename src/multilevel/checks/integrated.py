@@ -1,0 +1,151 @@
+"""Densities of rows given draws of the parameters, the effects of some levels integrated out.
+
+    log p(y_R | φ_s) = log ∫ Π_{i∈R} p(y_i | η_i(φ_s, b)) N(b; 0, Σ_s) db,      s = 1, …, S
+
+b are the effects of the levels that are integrated, φ_s everything else in draw s, effects of other levels included. Exact
+for normal responses; otherwise by adaptive Gauss–Hermite quadrature around the mode of each draw (`core/panels.py`), by
+Laplace's approximation beyond five effects.
+
+References: Vehtari, Mononen, Tolvanen, Sivula & Winther (2016), JMLR 17(103); Merkle, Furr & Rabe-Hesketh (2019),
+Psychometrika 84.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..core.panels import Panels
+from ..families.base import Observations
+from ..formula.design import Column, Rows
+from ..predictions.linear import training_rows
+from ..predictions.posterior import Posterior, roots, tiled, training_observations
+from ..predictions.uncertain import OUT, part
+
+if TYPE_CHECKING:
+    from ..fit.fit import Fit
+
+CELLS = 2_000_000  # draws × rows × effects at once
+QUADRATURE = 5  # effects up to which integrals are by quadrature
+Own = Mapping[int, np.ndarray]  # term → levels whose effects are integrated
+
+
+@dataclass(frozen=True, eq=False)
+class Densities:
+    """Densities of the training rows of a fit under draws, which may be those of a fit to other rows.
+
+    Parameters
+    ----------
+    fit : whose rows they are
+    draws : Posterior
+    """
+
+    fit: Fit
+    draws: Posterior
+
+    @cached_property
+    def rows(self) -> Rows:
+        return training_rows(self.fit)
+
+    @cached_property
+    def obs(self) -> Observations:
+        return training_observations(self.fit)
+
+    def joint(self, index: np.ndarray, own: Own) -> np.ndarray:
+        """log p(y of these rows | φ_s), (S,)."""
+        parts = []
+        for piece in self._pieces(len(index), own):
+            fixed, z, owner = self._parts(piece, index, own)
+            with np.errstate(all="ignore"):
+                parts.append(self._integrate(self.obs.take(index), fixed, z, owner))
+        return np.concatenate(parts)
+
+    def expected(self, index: np.ndarray, given: np.ndarray, own: Own) -> np.ndarray:
+        """E y of some rows in each draw, (S, rows, K), at the mode of the effects that other rows give."""
+        mean = self.fit.model.distribution.mean
+        out = []
+        for piece in self._pieces(len(index) + len(given), own):
+            fixed, z, owner = self._parts(piece, index, own)
+            if z.shape[2]:
+                u = self._mode(piece, given, own)
+                for a, d in enumerate(owner):
+                    fixed[:, :, d] += z[:, :, a] * u[:, a, None]
+            s, n, m = fixed.shape
+            with np.errstate(all="ignore"):
+                found = mean(tiled(self.obs.take(index), s), fixed.reshape(s * n, m))
+            out.append(found.reshape(s, n, -1))
+        return np.concatenate(out)
+
+    # --- parts -------------------------------------------------------------------------------------------------------
+    def _pieces(self, rows: int, own: Own) -> list[Posterior]:
+        """The draws in portions that memory holds."""
+        width = max(sum(len(v) * self.draws.covariances[t].shape[1] for t, v in own.items()), self.draws.predictors, 1)
+        size = max(1, CELLS // max(rows * width, 1))
+        return [self.draws.take(np.arange(a, min(a + size, len(self.draws)))) for a in range(0, len(self.draws), size)]
+
+    def _integrate(self, obs: Observations, fixed: np.ndarray, z: np.ndarray, owner: np.ndarray) -> np.ndarray:
+        s, n, m = fixed.shape
+        if not z.shape[2]:
+            flat = self.fit.model.distribution.log_density(tiled(obs, s), fixed.reshape(s * n, m))
+            return np.asarray(flat.reshape(s, n).sum(axis=1))
+        if self.fit.model.is_linear:
+            return _normal(obs, fixed, z)
+        panels = self._panels(obs, s, z, owner)
+        flat = fixed.reshape(s * n, m)
+        u, at = panels.modes(flat)
+        return panels.log_integrals(flat, u, at, exact=z.shape[2] <= QUADRATURE)
+
+    def _panels(self, obs: Observations, s: int, z: np.ndarray, owner: np.ndarray) -> Panels:
+        """The draws as groups of their own: each has its copy of the rows."""
+        n = len(obs)
+        distribution = self.fit.model.distribution
+        return Panels(distribution, tiled(obs, s), z.reshape(s * n, -1), owner, np.repeat(np.arange(s), n), s)
+
+    def _mode(self, piece: Posterior, given: np.ndarray, own: Own) -> np.ndarray:
+        """Standardised effects given some rows, (S, q): their mode."""
+        fixed, z, owner = self._parts(piece, given, own)
+        s, n, m = fixed.shape
+        if not n:
+            return np.zeros((s, z.shape[2]))
+        with np.errstate(all="ignore"):
+            return self._panels(self.obs.take(given), s, z, owner).modes(fixed.reshape(s * n, m))[0]
+
+    def _parts(self, piece: Posterior, index: np.ndarray, own: Own) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """η without the effects that are integrated (S, n, m); their columns times L_s (S, n, q); their predictors."""
+        rows, z, owner = part(self.rows, index), [], []
+        groups = list(rows.groups)
+        for t, levels in own.items():
+            group, factor = rows.groups[t], roots(piece.covariances[t])
+            columns = np.stack([_filled(c, rows.n) for c in group.columns], axis=1)
+            for level in levels:
+                mine = (group.codes == level)[:, None] * columns
+                z.append(np.einsum("nk,skj->snj", mine, factor))
+                owner += [group.predictor] * columns.shape[1]
+            codes = np.where(np.isin(group.codes, levels), OUT, group.codes).astype(np.int32)
+            groups[t] = replace(group, codes=codes)
+        fixed = piece.eta(replace(rows, groups=tuple(groups)))
+        together = np.concatenate(z, axis=2) if z else np.zeros((len(piece), rows.n, 0))
+        return fixed, together, np.array(owner, dtype=np.int64)
+
+
+def _normal(obs: Observations, fixed: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """The same of normal responses in closed form: N(y; η, Z̃Z̃' + σ²W⁻¹) by the matrix inversion lemma."""
+    sigma2 = np.exp(2.0 * fixed[:, :1, 1])
+    weight = np.ones(len(obs)) if obs.precision is None else obs.precision
+    counts = np.ones(len(obs)) if obs.weights is None else obs.weights
+    w = weight * counts / sigma2
+    residual = obs.y - fixed[:, :, 0]
+    pulled = np.einsum("snq,sn->sq", z, w * residual)
+    inner = np.einsum("snq,sn,snp->sqp", z, w, z) + np.eye(z.shape[2])
+    log_det = np.linalg.slogdet(inner)[1]
+    explained = np.einsum("sq,sq->s", pulled, np.linalg.solve(inner, pulled[:, :, None])[:, :, 0])
+    own = counts * (np.log(2.0 * np.pi) + np.log(sigma2) - np.log(weight)) + w * residual**2
+    return np.asarray(-0.5 * (own.sum(axis=1) + log_det - explained))
+
+
+def _filled(column: Column, n: int) -> np.ndarray:
+    return np.ones(n) if column is None else column

@@ -1,0 +1,176 @@
+"""The posterior of a generalized model's parameters, its group effects integrated out by Laplace's approximation.
+
+    log p̃(z | y) = log p(z) − ½ d(Λ(z), c) + constant,     d = −2 log ∫ p(y | c, u) N(u; 0, I) du  (approximated)
+
+z are the coordinates of `core/coordinates.py` with the coefficients c among them. The gradient is exact: that of d by
+the square root Λ and by c (`core/laplace.py`), carried on to z. `complete` draws the effects given z and says how far
+the approximation was off there (`core/latent_draws.py`): weighted by that, points of z come from the posterior itself.
+
+References: Tierney & Kadane (1986), JASA 81; Margossian, Vehtari, Simpson & Agrawal (2020), NeurIPS 33.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..scales.base import Kind, Scale
+from .coordinates import coordinates
+from .laplace import Laplace, LaplaceState
+from .one_factor import laplace
+from .second_order import SecondOrder
+
+if TYPE_CHECKING:
+    from ..model.model import Model
+    from .completed import Completed
+    from .latent_draws import LatentDraws
+
+
+@dataclass(frozen=True)
+class Root(Scale):
+    """Any square root of a covariance: all entries of λ, row by row, are free."""
+
+    def kinds(self) -> tuple[Kind, ...]:
+        return tuple("free" for _ in range(self.k**2))
+
+    def start(self) -> np.ndarray:
+        return np.eye(self.k).ravel()
+
+    def factor(self, theta: np.ndarray) -> np.ndarray:
+        return theta.reshape(self.k, self.k)
+
+    def derivative(self, theta: np.ndarray) -> np.ndarray:
+        return np.eye(self.k**2).reshape(-1, self.k, self.k)
+
+    def from_covariance(self, covariance: np.ndarray) -> np.ndarray:
+        return np.asarray(np.linalg.cholesky(covariance).ravel())
+
+
+class LaplacePosterior:
+    """The log density of z up to a constant (none where all priors are proper), with exact gradient.
+
+    Parameters
+    ----------
+    model : Model
+        Of any family, with any grouping factors or none.
+    order : {1, 2}
+        Of Laplace's approximation; 2 adds the next term of the expansion (`core/second_order.py`).
+    """
+
+    def __init__(self, model: Model, order: int = 1) -> None:
+        self.model, self.order = model, order
+        self.coordinates = coordinates(model, model.priors, True)
+        roots = [Root(scale.k) for scale in model.scales]
+        make = laplace if order == 1 or not roots else SecondOrder
+        self.criterion: Laplace = make(model.rows, model.distribution, roots)
+        self.maps = [np.linalg.inv(m) for m in model.rows.to_effects]  # L to the core's units
+        self.names = self.coordinates.names
+
+    @property
+    def d(self) -> int:
+        return self.coordinates.d
+
+    @property
+    def seconds(self) -> float:
+        """Rough time of one evaluation, of its order of magnitude."""
+        return 3e-5 + 3.0 * self.criterion.seconds if self.model.scales else 3e-5 + 1e-7 * self.model.rows.n
+
+    # --- points --------------------------------------------------------------------------------------------------
+    def start(self) -> np.ndarray:
+        """z to start from: variances from the scatter of the levels' scores, coefficients without group effects."""
+        model = self.model
+        plain = Laplace(model.rows, model.distribution, model.scales)
+        phi = plain.start()
+        z = np.zeros(self.d)
+        at = self.coordinates
+        for t, (block, part) in enumerate(zip(at.blocks, at.parts, strict=True)):
+            root = model.rows.to_effects[t] @ model.scales[t].factor(phi[plain.slices[t]])
+            z[part] = block.from_covariance(root @ root.T)
+        z[at.coefficients] = phi[plain.n_theta :]
+        return z
+
+    def phi(self, z: np.ndarray) -> np.ndarray:
+        """The criterion's parameters (N, …) of points (N, d): λ of every term row by row, and c."""
+        factors = self.coordinates.factors(z)
+        lam = [(m @ x).reshape(len(z), -1) for m, x in zip(self.maps, factors, strict=True)]
+        return np.ascontiguousarray(np.concatenate([*lam, z[:, self.coordinates.coefficients]], axis=1))
+
+    def evaluate(self, phi: np.ndarray) -> LaplaceState:
+        """The approximation at one point, modes starting where they are expected; infinite where it fails."""
+        try:
+            if not np.all(np.isfinite(phi)):
+                raise np.linalg.LinAlgError("overflow")
+            return self.criterion.evaluate(phi)
+        except np.linalg.LinAlgError:
+            return LaplaceState(phi, np.inf, (), None)
+
+    # --- densities -----------------------------------------------------------------------------------------------
+    def log_density(self, z: np.ndarray) -> np.ndarray:
+        """log p̃ of points (N, d); −∞ where the likelihood fails."""
+        prior, _ = self.coordinates.log_prior(z)
+        with np.errstate(all="ignore"):
+            phi = self.phi(z)
+            deviance = np.full(len(z), np.inf)
+            for i in np.flatnonzero(np.isfinite(prior)):
+                deviance[i] = self.evaluate(phi[i]).value
+        return np.asarray(np.where(np.isfinite(deviance), prior - 0.5 * deviance, -np.inf))
+
+    def gradient(self, z: np.ndarray) -> tuple[float, np.ndarray]:
+        """log p̃ and its gradient at one point (d,); (−∞, 0) where the likelihood fails."""
+        row = z[None]
+        prior, slope = self.coordinates.log_prior(row)
+        with np.errstate(all="ignore"):
+            factors = self.coordinates.factors(row)
+            phi = self.phi(row)[0]
+            state = self.evaluate(phi)
+            if state.mode is None or not np.isfinite(prior[0] - state.value):
+                return -np.inf, np.zeros(self.d)
+            by_phi = -0.5 * self.criterion.slope(state, information=False).gradient
+            by_factor = []
+            for m, part, x in zip(self.maps, self.criterion.slices, factors, strict=True):
+                by_factor.append((m.T @ by_phi[part].reshape(x.shape[1:]))[None])
+            gradient = self.coordinates.pull(row, factors, by_factor)[0] + slope[0]
+            gradient[self.coordinates.coefficients] += by_phi[self.criterion.n_theta :]
+        return float(prior[0] - 0.5 * state.value), gradient
+
+    def settle(self, z: np.ndarray) -> None:
+        """Take the modes around a point, the posterior's own say, as the start of those to come."""
+        if not self.model.scales:
+            return
+        with np.errstate(all="ignore"):
+            state = self.evaluate(self.phi(z[None])[0])
+            if state.mode is not None:
+                self.criterion.touch(state)
+
+    # --- what was integrated out ---------------------------------------------------------------------------------
+    @cached_property
+    def draws(self) -> LatentDraws:
+        """How the effects are drawn given z."""
+        from .latent_draws import latent_draws
+
+        return latent_draws(self)
+
+    def complete(self, z: np.ndarray, rng: np.random.Generator) -> Completed:
+        """Effects given points (N, d), and log weights that make (z, effects) draws from the posterior itself.
+
+        A weight is the group effects' integral, estimated without bias, over Laplace's approximation of it.
+        """
+        from .completed import Completed
+
+        at = self.coordinates
+        with np.errstate(all="ignore"):
+            effects, log_weights = self.draws.draw(z, rng)
+            factors = at.factors(z)
+        beta = at.beta(z)
+        beta[:, [j for j, _ in self.model.rows.dropped]] = np.nan
+        return Completed(
+            beta=beta,
+            sigma=None,
+            covariances=tuple(x @ np.swapaxes(x, 1, 2) for x in factors),
+            effects=tuple(effects),
+            constants=at.natural(z),
+            log_weights=log_weights,
+        )

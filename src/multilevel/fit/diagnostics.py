@@ -1,0 +1,400 @@
+"""What is wrong with the draws of a fit, if anything: warnings that name the worst parameters, and the remedy.
+
+    R̂ > 1.01        the chains disagree                      W_RHAT          k̂ too large         W_KHAT
+    ESS < 100·chains  means or tails are not known well        W_ESS           interrupted         W_PARTIAL
+    divergences       a part of the posterior was not entered  W_DIVERGENT     tree depth          W_TREE_DEPTH
+    E-BFMI < 0.3      the energy hardly moves                  W_EBFMI
+
+All group effects are screened by their split R̂ of moments, and those that look worst are looked at in full. Of many, the
+largest R̂ exceeds 1.01 by chance: an effect counts where its effective draws are few as well, or above 1.05.
+
+References: Vehtari, Gelman, Simpson, Carpenter & Bürkner (2021), Bayesian Analysis 16, section 4; Betancourt (2017),
+arXiv:1701.02434; Vehtari, Simpson, Gelman, Yao & Gabry (2024), Journal of Machine Learning Research 25 (k̂).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import ConvergenceWarning, MultilevelWarning, listed, printable
+from ..numerics import diagnostics as numbers
+from . import chains as of
+from .sample import Sample
+
+if TYPE_CHECKING:
+    from ..model.model import Model
+    from .fit import Fit
+
+MOST_RHAT, HIGH_RHAT = 1.01, 1.05
+LEAST_ESS = 100  # for each chain
+LEAST_EBFMI = 0.3
+DEEPEST = 10  # of trees, where the sampler does not say
+OFTEN = 0.01  # share of draws that may end at that depth
+SUSPECTS = 20  # group effects of each term that are looked at in full
+COLUMNS = ("parameter", "estimate", "std_error", "mcse_mean", "mcse_sd", "rhat", "ess_bulk", "ess_tail")
+
+
+def diagnose(sample: Sample, draws: np.ndarray) -> numbers.Diagnosis:
+    """R̂ and effective draws; weighted draws that were dealt to chains are worth no more than their weights say."""
+    found = numbers.diagnose(draws)
+    most = sample.info.get("ess")
+    if not isinstance(most, int | float) or not most > 0.0:
+        return found
+    bulk, tail = (np.minimum(ess, float(most)) for ess in (found.ess_bulk, found.ess_tail))
+    return numbers.Diagnosis(found.rhat, bulk, tail, found.mcse_mean)
+
+
+@dataclass(frozen=True)
+class Worst:
+    """Diagnostics of the parameters, and of the group effects that look worst."""
+
+    chains: of.Chains
+    found: numbers.Diagnosis
+    suspects: of.Chains
+    suspected: numbers.Diagnosis
+
+    def high_rhat(self, enough: float) -> list[tuple[of.Key, float]]:
+        """Parameters with too large an R̂, the worst first."""
+        bad = self.found.rhat > MOST_RHAT
+        rhat, few = self.suspected.rhat, self.suspected.ess_bulk < enough
+        also = (rhat > HIGH_RHAT) | ((rhat > MOST_RHAT) & few)
+        return _ranked(self.chains, self.found.rhat, bad, -1.0) + _ranked(self.suspects, rhat, also, -1.0)
+
+    def low_ess(self, enough: float) -> list[tuple[of.Key, float]]:
+        """Parameters with too few effective draws, the worst first."""
+        out = []
+        for chains, found in ((self.chains, self.found), (self.suspects, self.suspected)):
+            ess = np.fmin(found.ess_bulk, found.ess_tail)
+            out += _ranked(chains, ess, ess < enough, 1.0)
+        return out
+
+
+def worst(sample: Sample, found: numbers.Diagnosis | None = None) -> Worst:
+    """Diagnostics of what matters; `found` are those of the parameters where they are known."""
+    chains = of.parameters(sample)
+    parts = [_suspects(sample, t) for t in range(len(sample.effects))]
+    suspects = of.Chains((), np.zeros((sample.chains, sample.draws, 0)))
+    for part in parts:
+        suspects = suspects + part
+    return Worst(chains, found or diagnose(sample, chains.draws), suspects, diagnose(sample, suspects.draws))
+
+
+def _suspects(sample: Sample, t: int) -> of.Chains:
+    draws = sample.effects[t]
+    levels, k = draws.shape[2:]
+    half = sample.draws // 2
+    if half < 2:
+        return of.effects(sample, t).take(range(min(levels * k, SUSPECTS)))
+    with np.errstate(all="ignore"):
+        halves = np.concatenate([draws[:, :half], draws[:, -half:]])
+        within = halves.var(axis=1, ddof=1).mean(axis=0)
+        between = halves.mean(axis=1).var(axis=0, ddof=1)
+        ratio = np.nan_to_num((between / within).ravel(), nan=-1.0)
+    order = np.argsort(-ratio, kind="stable")[:SUSPECTS]
+    keys: tuple[of.Key, ...] = tuple(("r", t, int(i) // k, int(i) % k) for i in order)
+    return of.Chains(keys, draws.reshape(*draws.shape[:2], -1)[:, :, order])
+
+
+def _ranked(chains: of.Chains, values: np.ndarray, bad: np.ndarray, sign: float) -> list[tuple[of.Key, float]]:
+    order = sorted(np.flatnonzero(bad), key=lambda i: sign * values[i])
+    return [(chains.keys[i], float(values[i])) for i in order]
+
+
+# --- warnings ------------------------------------------------------------------------------------------------------
+def sampler_warnings(model: Model, sample: Sample, found: numbers.Diagnosis | None = None) -> tuple[Any, ...]:
+    """Everything that speaks against the draws; nothing for a healthy run."""
+    return tuple(_warnings(model, sample, worst(sample, found)))
+
+
+def _warnings(model: Model, sample: Sample, seen: Worst) -> Iterator[MultilevelWarning]:
+    if sample.info.get("partial"):
+        yield _partial(sample)
+    enough = float(LEAST_ESS * sample.chains)
+    divergent = int(np.sum(sample.stats.get("divergent", 0)))
+    if divergent:
+        yield _divergent(sample, divergent)
+    high = seen.high_rhat(enough)
+    if high:
+        yield _disagreement(model, sample, high)
+    low = seen.low_ess(enough)
+    if low:
+        yield _few(model, sample, low, enough)
+    yield from _energy(sample)
+    yield from _depth(sample)
+    yield from _khat(sample)
+
+
+def _partial(sample: Sample) -> MultilevelWarning:
+    asked = sample.info.get("draws")
+    of_asked = f" of {asked}" if asked else ""
+    return ConvergenceWarning(
+        f"sampling was interrupted: {sample.draws}{of_asked} draws a chain were kept",
+        code="W_PARTIAL",
+        hint="Run it to the end before reporting numbers.",
+        draws=sample.draws,
+    )
+
+
+def _divergent(sample: Sample, count: int) -> MultilevelWarning:
+    total = sample.chains * sample.draws
+    return ConvergenceWarning(
+        f"{count} of {total} transitions diverged: there is a part of the posterior that the sampler did not enter",
+        code="W_DIVERGENT",
+        hint="Raise target_accept (0.95, 0.99); if they stay, give the standard deviations a tighter prior or use "
+        "another estimator. plots.pair shows where they are.",
+        divergent=count,
+    )
+
+
+def _named(model: Model, found: list[tuple[of.Key, float]], digits: str) -> str:
+    shown = [f"{of.address(model, key)} ({value:{digits}})" for key, value in found]
+    return listed(shown, 3)
+
+
+def _longer(sample: Sample, factor: float) -> str:
+    """How many draws would do."""
+    wanted = sample.draws * factor
+    unit = 10.0 ** max(math.floor(math.log10(wanted)) - 1, 0) if math.isfinite(wanted) and wanted > 0.0 else 1.0
+    return f"draws={math.ceil(wanted / unit) * unit:.0f}" if math.isfinite(wanted) else "many more draws"
+
+
+def _disagreement(model: Model, sample: Sample, found: list[tuple[of.Key, float]]) -> MultilevelWarning:
+    names = _named(model, found, ".3f")
+    return ConvergenceWarning(
+        f"the chains have not mixed: R-hat above {MOST_RHAT} for {names}",
+        code="W_RHAT",
+        hint=f"Do not use these draws. Raise tune and draws ({_longer(sample, 2.0)}), and look at plot.trace; chains "
+        "that stay apart mean several modes or a parameter that data and priors do not identify.",
+        parameters=[of.address(model, key) for key, _ in found],
+    )
+
+
+def _few(model: Model, sample: Sample, found: list[tuple[of.Key, float]], enough: float) -> MultilevelWarning:
+    factor = 1.2 * enough / max(found[0][1], 1.0)
+    return ConvergenceWarning(
+        f"fewer than {enough:.0f} effective draws for {_named(model, found, '.0f')}",
+        code="W_ESS",
+        hint=f"Means and intervals of these are rough; about {_longer(sample, factor)} would do.",
+        parameters=[of.address(model, key) for key, _ in found],
+    )
+
+
+def _energy(sample: Sample) -> Iterator[MultilevelWarning]:
+    energy = sample.stats.get("energy")
+    if energy is None:
+        return
+    values = numbers.e_bfmi(np.asarray(energy, dtype=float))
+    low = values[np.isfinite(values) & (values < LEAST_EBFMI)]
+    if len(low):
+        which = f"{len(low)} of {len(values)} chains" if len(values) > 1 else "the chain"
+        yield ConvergenceWarning(
+            f"E-BFMI is {low.min():.2f} (below {LEAST_EBFMI}) in {which}: the energy hardly moves",
+            code="W_EBFMI",
+            hint="Tails are visited rarely: raise tune, or give weakly identified parameters a tighter prior.",
+            e_bfmi=[float(v) for v in values],
+        )
+
+
+def _depth(sample: Sample) -> Iterator[MultilevelWarning]:
+    depth = sample.stats.get("tree_depth")
+    if depth is None:
+        return
+    deepest = int(sample.info.get("max_tree_depth") or DEEPEST)
+    share = float(np.mean(np.asarray(depth) >= deepest))
+    if share > OFTEN:
+        yield MultilevelWarning(
+            f"{100.0 * share:.0f}% of the trajectories ended at the greatest tree depth, {deepest}",
+            code="W_TREE_DEPTH",
+            hint="Slow, not wrong, where the other diagnostics are good: raise tune, or max_tree_depth.",
+            share=share,
+        )
+
+
+def most_khat(n: float) -> float:
+    """The largest good k̂ of so many draws: min(1 − 1/log₁₀ S, 0.7)."""
+    return min(1.0 - 1.0 / math.log10(max(n, 11.0)), 0.7)
+
+
+def _khat(sample: Sample) -> Iterator[MultilevelWarning]:
+    khat = sample.info.get("khat")
+    if not isinstance(khat, int | float) or khat != khat:
+        return
+    most = most_khat(float(sample.info.get("points") or sample.chains * sample.draws))
+    if khat > most:
+        bad = "very bad" if khat > 1.0 else "bad"
+        yield ConvergenceWarning(
+            f"Pareto k-hat of the importance weights is {khat:.2f} ({bad}; good below {most:.2f}): a few draws carry "
+            "the weight, and means and intervals are not reliable",
+            code="W_KHAT",
+            hint='Use estimator="nuts".',
+            khat=float(khat),
+        )
+
+
+# --- for people ----------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Diagnostics:
+    """Diagnostics of a sampled fit: `.table`, `.sampler`, `.warnings`, `.healthy`; prints as text.
+
+    Attributes
+    ----------
+    sampler : by name, of all chains: divergences, E-BFMI of each chain, depth and length of trajectories, k̂ …
+    warnings : what deserves attention, each with `code`, `message`, `hint`
+    """
+
+    columns: Mapping[str, Any]
+    sampler: Mapping[str, Any]
+    warnings: tuple[Any, ...]
+    fit: Fit
+
+    @property
+    def table(self) -> Any:
+        """One row a parameter: estimate, std_error, mcse_mean, mcse_sd, rhat, ess_bulk, ess_tail."""
+        return self.fit._frame(dict(self.columns))
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing speaks against the draws."""
+        return not any(isinstance(w, ConvergenceWarning) for w in self.warnings)
+
+    def summary(self) -> str:
+        """Text for a terminal: the sampler, the worst parameters, the warnings."""
+        from .blocks import to_text
+
+        return to_text(_blocks(self))
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able; undefined numbers are None."""
+        from .record import cells, plain
+
+        names = list(self.columns)
+        rows = zip(*(cells(self.columns[name]) for name in names), strict=True)
+        return {
+            "parameters": [dict(zip(names, row, strict=True)) for row in rows],
+            "sampler": {k: [plain(u) for u in v] if isinstance(v, list) else plain(v) for k, v in self.sampler.items()},
+            "warnings": [{"code": w.code, "message": w.message, "remedy": w.hint} for w in self.warnings],
+        }
+
+    def __str__(self) -> str:
+        return self.summary()
+
+    __repr__ = __str__
+
+
+def diagnostics(fit: Fit, effects: bool = True) -> Diagnostics:
+    """R̂, effective draws and Monte Carlo errors of every parameter of a sampled fit, and what its sampler did.
+
+    Parameters
+    ----------
+    fit : Fit
+    effects : bool
+        Group effects too, after the parameters.
+
+    Returns
+    -------
+    Diagnostics
+        Prints as text; `.table`, `.sampler`, `.warnings`, `.healthy`, `.to_dict()`.
+
+    Raises
+    ------
+    SettingError
+        E_NOT_SAMPLED: the fit is no sample.
+
+    References
+    ----------
+    Vehtari, Gelman, Simpson, Carpenter & Bürkner (2021), Bayesian Analysis 16, 667–718.
+    """
+    sample = sample_of(fit, "diagnostics")
+    chains = of.parameters(sample)
+    for t in range(len(sample.effects) if effects else 0):
+        chains = chains + of.effects(sample, t)
+    found = diagnose(sample, chains.draws)
+    flat = sample.flat(chains.draws)
+    values = (flat.mean(axis=0), flat.std(axis=0, ddof=1), found.mcse_mean, numbers.mcse_sd(chains.draws))
+    shown = np.array([not _constant(key, chains.draws[:, :, i]) for i, key in enumerate(chains.keys)], dtype=bool)
+    names = [of.address(fit.model, key) for key, yes in zip(chains.keys, shown, strict=True) if yes]
+    numeric = [v[shown] for v in (*values, found.rhat, found.ess_bulk, found.ess_tail)]
+    warned = tuple(w for w in fit.warnings if w.code in CODES)
+    return Diagnostics(dict(zip(COLUMNS, [names, *numeric], strict=True)), sampler(sample), warned, fit)
+
+
+CODES = ("W_RHAT", "W_ESS", "W_DIVERGENT", "W_EBFMI", "W_TREE_DEPTH", "W_KHAT", "W_PARTIAL")
+
+
+def _constant(key: of.Key, draws: np.ndarray) -> bool:
+    """Correlations that the model fixes at zero are no parameters."""
+    return key[0] == "cor" and not np.any(draws)
+
+
+def sample_of(fit: Fit, what: str) -> Sample:
+    """The draws of a sampled fit.
+
+    Raises
+    ------
+    SettingError
+        E_NOT_SAMPLED
+    """
+    from ..errors import SettingError
+
+    sample = fit.estimates.certainty.sample
+    if sample is None:
+        raise SettingError(
+            f'{what} are of draws, and the estimator "{printable(fit.estimator.name)}" draws none',
+            code="E_NOT_SAMPLED",
+            hint='Fit with a sampler, such as estimator="nuts".',
+        )
+    return sample
+
+
+def sampler(sample: Sample) -> dict[str, Any]:
+    """What the sampler did, as numbers, text and lists of numbers."""
+    out: dict[str, Any] = {"sampler": str(sample.info.get("sampler", "")), "chains": sample.chains}
+    out.update(draws=sample.draws, tune=sample.info.get("tune"), seed=sample.info.get("seed"))
+    out["partial"] = bool(sample.info.get("partial", False))
+    for name in ("exact", "khat", "ess", "points", "log_evidence"):
+        if sample.info.get(name) is not None:
+            out[name] = sample.info[name]
+    stats = {name: np.asarray(values, dtype=float) for name, values in sample.stats.items()}
+    if "divergent" in stats:
+        out["divergent"] = int(stats["divergent"].sum())
+    if "energy" in stats:
+        out["e_bfmi"] = [float(v) for v in numbers.e_bfmi(stats["energy"])]
+    if "tree_depth" in stats:
+        out["tree_depth"] = int(stats["tree_depth"].max(initial=0))
+    for name in ("acceptance", "step_size", "n_steps"):
+        if name in stats:
+            out[name] = float(stats[name].mean())
+    return out
+
+
+def _blocks(d: Diagnostics) -> list[Any]:
+    from .blocks import Grid, Lines
+
+    lines = [f"{name.replace('_', ' ')}: {_shown(value)}" for name, value in d.sampler.items() if value is not None]
+    c = d.columns
+    order = np.argsort(np.nan_to_num(np.fmin(c["ess_bulk"], c["ess_tail"]), nan=np.inf), kind="stable")[:8]
+    header = ("", "Rhat", "Bulk_ESS", "Tail_ESS", "MCSE/sd")
+    rows = []
+    for i in order:
+        relative = c["mcse_mean"][i] / c["std_error"][i] if c["std_error"][i] > 0.0 else math.nan
+        cells = (f"{c['rhat'][i]:.3f}", f"{c['ess_bulk'][i]:.0f}", f"{c['ess_tail'][i]:.0f}", f"{relative:.3f}")
+        rows.append((printable(c["parameter"][i], 50), *cells))
+    found = [f"- {printable(w, 400)}" for w in d.warnings] or ["none: the draws can be used"]
+    return [
+        Lines("Sampler:", tuple(f"  {line}" for line in lines)),
+        Grid(f"Fewest effective draws, of {len(c['parameter'])} parameters:", header, tuple(rows)),
+        Lines("Warnings:", tuple(found)),
+    ]
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(f"{v:.3g}" for v in value)
+    return f"{value:.4g}" if isinstance(value, float) else printable(value)

@@ -1,0 +1,186 @@
+"""The No-U-Turn sampler: Hamiltonian trajectories that double until they turn back, and a point drawn from each.
+
+    H(z, p) = −log π(z) + ½ p'Σp,    leapfrog steps of size ε,    point of a trajectory ∝ exp(−H)
+
+Points are drawn multinomially: uniformly within a subtree, in favour of the new half between halves. A trajectory ends
+where ρ'v ≤ 0 at one of its ends, v the velocity there and ρ the sum of its momenta without half of both ends, for it
+and all its subtrees. These are checked without recursion: at every second leaf, against the leaves that began the
+subtrees which end there.
+
+A chain is a coroutine: it yields the point where it wants the density, and is sent value and gradient. So chains share
+evaluations (`nuts.py`), and a target pays its overhead once for all of them.
+
+References: Hoffman & Gelman (2014), JMLR 15; Betancourt (2017), arXiv:1701.02434, appendix A; Phan, Pradhan & Jankowiak
+(2019), arXiv:1912.11554 (iterative trees).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .adaptation import StepSize, windows
+from .metric import Metric
+
+Evaluations = Generator[np.ndarray, tuple[float, np.ndarray], Any]
+
+DIVERGENT = 1000.0  # error of the energy that no sensible step makes
+STATS = ("divergent", "tree_depth", "energy", "acceptance", "step_size", "n_steps")
+SHORTEST, LONGEST = 1e-10, 1e7
+
+
+@dataclass
+class Record:
+    """What a chain leaves behind; `done` draws of it are filled, warm-up not counted."""
+
+    z: np.ndarray
+    log_density: np.ndarray
+    stats: dict[str, np.ndarray]
+    done: int = 0
+    warm: int = 0
+    divergences: int = 0
+    failed: str = ""
+
+
+def blank(draws: int, d: int) -> Record:
+    """An empty record."""
+    kinds = {"divergent": bool, "tree_depth": np.int64, "n_steps": np.int64}
+    stats = {name: np.zeros(draws, kinds.get(name, float)) for name in STATS}
+    return Record(np.empty((draws, d)), np.empty(draws), stats)
+
+
+@dataclass
+class Walker:
+    """One chain: where it is, its metric and step size."""
+
+    q: np.ndarray
+    metric: Metric
+    rng: np.random.Generator
+    max_depth: int
+    target_accept: float
+    value: float = 0.0
+    slope: np.ndarray = field(default_factory=lambda: np.zeros(0))
+
+    def run(self, record: Record, tune: int, draws: int) -> Evaluations:
+        """Warm-up and draws into a record; yields points, is sent (log density, gradient)."""
+        self.value, self.slope = yield self.q
+        if not (math.isfinite(self.value) and np.isfinite(self.slope).all()):
+            record.failed = "the log density is not finite at the start"
+            return
+        size = StepSize((yield from self._first_size(0.5)), self.target_accept)
+        yield from self._warm_up(record, tune, size)
+        step = size.settled if tune else size.now
+        for i in range(draws):
+            divergent, depth, energy, acceptance, steps = yield from self._transition(step)
+            record.z[i], record.log_density[i] = self.q, self.value
+            row = (divergent, depth, energy, acceptance, step, steps)
+            for name, value in zip(STATS, row, strict=True):
+                record.stats[name][i] = value
+            record.divergences += divergent
+            record.done = i + 1
+
+    def _warm_up(self, record: Record, tune: int, size: StepSize) -> Evaluations:
+        first, ends = windows(tune)
+        draws = np.empty((tune, len(self.q)))
+        slopes = np.empty_like(draws)
+        for i in range(tune):
+            _, _, _, acceptance, _ = yield from self._transition(size.now)
+            size.learn(acceptance)
+            draws[i], slopes[i] = self.q, self.slope
+            record.warm = i + 1
+            if i + 1 in ends:
+                self.metric = self.metric.learn(draws[first : i + 1], slopes[first : i + 1])
+                first = i + 1
+                size.restart((yield from self._first_size(size.settled)))
+
+    def _first_size(self, size: float) -> Evaluations:
+        """A step size whose single step is accepted about eight times out of ten: doubled or halved until it is."""
+        up = 0
+        while SHORTEST < size < LONGEST:
+            p = self.metric.momentum(self.rng)
+            before = self.value - 0.5 * float(p @ self.metric.velocity(p))
+            half = p + 0.5 * size * self.slope
+            value, slope = yield self.q + size * self.metric.velocity(half)
+            half = half + 0.5 * size * slope
+            gain = value - 0.5 * float(half @ self.metric.velocity(half)) - before
+            better = gain > math.log(0.8) if math.isfinite(gain) else False
+            if up and better != (up > 0):
+                break
+            up = 1 if better else -1
+            size = 2.0 * size if better else 0.5 * size
+        return size
+
+    def _transition(self, size: float) -> Evaluations:
+        """One trajectory: moves the walker, and says how it went."""
+        metric, rng = self.metric, self.rng
+        p = metric.momentum(rng)
+        v = metric.velocity(p)
+        start = 0.5 * float(p @ v) - self.value
+        ends = [(self.q, p, v, self.slope), (self.q, p, v, self.slope)]
+        total, log_weight, accepted, steps, depth = p, 0.0, 0.0, 0, 0
+        energy, divergent = start, False
+        while depth < self.max_depth:
+            forward = rng.random() < 0.5
+            found = yield from self._subtree(ends[forward], size if forward else -size, depth, start)
+            end, sub_total, sub_weight, chosen, sub_accepted, sub_steps, turning, divergent = found
+            accepted += sub_accepted
+            steps += sub_steps
+            if turning or divergent:
+                depth += 1
+                break
+            if rng.random() < math.exp(min(0.0, sub_weight - log_weight)):
+                self.q, self.value, self.slope, energy = chosen
+            log_weight = _log_add(log_weight, sub_weight)
+            total = total + sub_total
+            ends[forward] = end
+            depth += 1
+            if _turns(ends[0][1], ends[0][2], ends[1][1], ends[1][2], total):
+                break
+        return divergent, depth, energy, accepted / max(steps, 1), steps
+
+    def _subtree(self, end: Any, size: float, depth: int, start: float) -> Evaluations:
+        """2^depth leapfrog steps from an end of the trajectory, or fewer where it turns or diverges."""
+        q, p, v, g = end
+        metric, random = self.metric, self.rng.random
+        half, total, log_weight, accepted = 0.5 * size, np.zeros_like(p), -math.inf, 0.0
+        held: list[Any] = [None] * (depth + 1)  # leaves that began subtrees: momentum, velocity, sum up to there
+        chosen: Any = None
+        for leaf in range(2**depth):
+            p = p + half * g
+            q = q + size * metric.velocity(p)
+            value, g = yield q
+            p = p + half * g
+            v = metric.velocity(p)
+            energy = 0.5 * float(np.dot(p, v)) - value
+            gain = start - energy
+            if not gain > -DIVERGENT or gain == math.inf:  # also where it is not a number
+                return end, total, log_weight, chosen, accepted, leaf + 1, False, True
+            accepted += math.exp(min(0.0, gain))
+            log_weight = _log_add(log_weight, gain)
+            if gain >= log_weight or random() < math.exp(gain - log_weight):
+                chosen = (q, value, g, energy)
+            total = total + p
+            ones = (leaf >> 1).bit_count()
+            if leaf & 1 == 0:
+                held[ones] = (p, v, total)
+                continue
+            ending = (~leaf & (leaf + 1)).bit_length() - 1  # how many subtrees end at this leaf
+            for k in range(ones, ones - ending, -1):
+                p0, v0, total0 = held[k]
+                if _turns(p0, v0, p, v, total - total0 + p0):
+                    return end, total, log_weight, chosen, accepted, leaf + 1, True, False
+        return (q, p, v, g), total, log_weight, chosen, accepted, 2**depth, False, False
+
+
+def _turns(p0: np.ndarray, v0: np.ndarray, p1: np.ndarray, v1: np.ndarray, total: np.ndarray) -> bool:
+    rho = total - 0.5 * (p0 + p1)
+    return bool(np.dot(v0, rho) <= 0.0 or np.dot(v1, rho) <= 0.0)
+
+
+def _log_add(a: float, b: float) -> float:
+    high, low = (a, b) if a > b else (b, a)
+    return high if low == -math.inf else high + math.log1p(math.exp(low - high))
