@@ -108,7 +108,7 @@ def ours(name: str, estimator: str) -> dict[str, Any]:
 
 def bambi(name: str, sampler: str) -> dict[str, Any]:
     """Bambi with the priors of brms, as far as its own words allow."""
-    import arviz as az
+    import arviz_stats as az
     import bambi as bmb
 
     table, work = frame(name), WORKLOADS[name]
@@ -135,7 +135,8 @@ BAMBI_GROUPS = {
 }  # fmt: skip
 
 R = r"""
-suppressMessages(library(brms)); options(mc.cores = 2)
+suppressMessages({library(rstan); library(brms)}); options(mc.cores = 2)
+if (!nzchar(system.file("include/boost", package = "BH"))) rstan_options(boost_lib = "/usr/include")
 args <- commandArgs(TRUE)
 d <- read.csv(args[1], stringsAsFactors = TRUE)
 t0 <- proc.time()[["elapsed"]]

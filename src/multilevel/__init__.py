@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from .checks.logo import logo
     from .checks.loo import loo
     from .checks.pooling import pooling
+    from .checks.prior_predictive import prior_predictive
+    from .checks.sensitivity import prior_sensitivity
     from .data import examples as datasets
     from .fit.fit import Fit
     from .fit.store import load
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Fit", "Model", "__version__", "advise", "check", "compare", "datasets", "errors", "fit", "influence", "kfold",
-    "load", "logo", "loo", "lrt", "plot", "pooling", "report",
+    "load", "logo", "loo", "lrt", "plot", "pooling", "prior_predictive", "prior_sensitivity", "report",
 ]  # fmt: skip
 
 # public name → module and the name in it; no name means the module itself
@@ -47,6 +49,8 @@ _PLACES: dict[str, tuple[str, str | None]] = {
     "errors": ("errors", None),
     "plot": ("plots", None),
     "pooling": ("checks.pooling", "pooling"),
+    "prior_predictive": ("checks.prior_predictive", "prior_predictive"),
+    "prior_sensitivity": ("checks.sensitivity", "prior_sensitivity"),
     "loo": ("checks.loo", "loo"),
     "logo": ("checks.logo", "logo"),
     "kfold": ("checks.kfold", "kfold"),
@@ -69,6 +73,7 @@ def fit(
     offset: Any = None,
     rank: str = "drop",
     separation: str = "warn",
+    priors: Any = None,
     estimator: str | None = None,
     **settings: Any,
 ) -> Fit:
@@ -76,7 +81,7 @@ def fit(
 
     Parameters
     ----------
-    formula, data, family, link, weights, offset, rank, separation :
+    formula, data, family, link, weights, offset, rank, separation, priors :
         As for `Model`.
     estimator : str, optional
         As for `Model.fit`: ``"reml"`` unless the formula has no group term.
@@ -97,8 +102,9 @@ def fit(
     from .model.model import Model
 
     model = Model(
-        formula, data, family=family, link=link, weights=weights, offset=offset, rank=rank, separation=separation
-    )
+        formula, data, family=family, link=link, weights=weights, offset=offset, rank=rank, separation=separation,
+        priors=priors,
+    )  # fmt: skip
     return model.fit(estimator, **settings)
 
 

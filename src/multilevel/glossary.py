@@ -11,7 +11,8 @@ MEANING: dict[str, str] = {
     "level": "label of one level of a grouping factor",
     "term_1": "first coefficient of a correlation",
     "term_2": "second coefficient of a correlation",
-    "parameter": "kind or name of a parameter: fixed, sd, sigma, correlation; shape, phi, zi, … of the family",
+    "parameter": "kind or name of a parameter: fixed, sd, sigma, correlation; shape, phi, zi, … of the family; its "
+    "address where there is one row a parameter: beta[x], sd[g, x], cor[g, x, z], r_g[level, x]",
     "estimate": "point estimate (posterior mean for samplers); probabilities of categories have one column each, "
     "estimate[good]",
     "std_error": "standard error of the estimate (posterior standard deviation for samplers)",
@@ -80,6 +81,8 @@ MEANING: dict[str, str] = {
     "shift": "how far the estimate would move with a better approximation of the likelihood",
     "shift_se": "shift in standard errors of the estimate",
     "known": "whether the level was in the data of the fit",
+    "mcse_mean": "Monte Carlo standard error of the estimate: what more draws would change",
+    "mcse_sd": "Monte Carlo standard error of std_error",
     "rhat": "potential scale reduction of the draws",
     "ess_bulk": "effective number of draws for the centre of the distribution",
     "ess_tail": "effective number of draws for its tails",
@@ -94,6 +97,7 @@ SHRINKAGE = ("group", "level", "n", "lambda")
 GROUP_UPDATE = ("group", "level", "term", "n", "known", "estimate", "std_error", "lower", "upper")
 DISPERSION = ("parameter", "estimate", "std_error", "lower", "upper")
 DIAGNOSTICS = ("rhat", "ess_bulk", "ess_tail")
+DRAWS = ("parameter", "estimate", "std_error", "mcse_mean", "mcse_sd", *DIAGNOSTICS)
 
 RESIDUAL = "Residual"  # the group name of the residual standard deviation; its term is the empty string
 SIGMA = "sigma"
@@ -110,6 +114,8 @@ SHORT: dict[str, str] = {  # headings of printed tables, where the column's name
     "term": "Term",
     "correlation": "Corr",
 }
+
+SAMPLED: dict[str, str] = {"rhat": "Rhat", "ess_bulk": "Bulk_ESS", "ess_tail": "Tail_ESS"}  # as in brms
 
 
 def interval_headings(level: float) -> tuple[str, str]:

@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..families.base import Observations
-from .laplace import Laplace, LaplaceState
+from .laplace import LaplaceState
+from .level_rows import Densities, LevelRows
 
 if TYPE_CHECKING:
     from .marginal import LaplacePosterior
@@ -105,15 +105,7 @@ class LevelDraws(LatentDraws):
 
     def __init__(self, target: LaplacePosterior) -> None:
         super().__init__(target)
-        factor = self.rows.factors[0]
-        self.order = np.argsort(factor.codes, kind="stable")
-        counts = np.bincount(factor.codes, minlength=factor.n_levels)
-        self.seen = np.flatnonzero(counts)
-        self.begin = np.concatenate([[0], np.cumsum(counts[self.seen])])[:-1]
-        self.codes = factor.codes[self.order]
-        self.z = factor.z[self.order]
-        self.owner = [self.rows.latent[o] for o in factor.owner]
-        self.densities = Densities(self.criterion, self.order)
+        self.level_rows = LevelRows(self.criterion)
 
     def _first(self) -> int:
         return POINTS.get(self.rows.factors[0].k, MANY)
@@ -128,10 +120,12 @@ class LevelDraws(LatentDraws):
         return [u], log_weights
 
     def _chunk(self, phi: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        modes, inverse_roots, log_roots, values = self._modes(phi)
-        n, levels, k = modes.shape
+        modes = self.target.modes(phi)
+        n, levels, k = modes.u.shape
+        roots = np.linalg.cholesky(modes.information)
+        log_roots = np.log(np.diagonal(roots, axis1=2, axis2=3)).sum(axis=2)
         x, log_q = proposals(self.points, rng.random((n, levels, k)))  # (n, levels, M, k)
-        u = modes[:, :, None] + x @ inverse_roots  # rows: (L'⁻¹x)' = x'L⁻¹
+        u = modes.u[:, :, None] + x @ np.linalg.inv(roots)  # rows: (L'⁻¹x)' = x'L⁻¹
         log_w = self._by_level(phi, u) - 0.5 * (u * u).sum(axis=3) - log_q
         log_w -= log_roots[:, :, None] + 0.5 * k * np.log(2.0 * np.pi)
         top = np.max(log_w, axis=2)
@@ -140,55 +134,16 @@ class LevelDraws(LatentDraws):
         log_integrals = (top + np.log(total[:, :, -1] / self.points)).sum(axis=1)
         pick = (total < (rng.random((n, levels)) * total[:, :, -1])[:, :, None]).sum(axis=2)
         chosen = np.take_along_axis(u, np.minimum(pick, self.points - 1)[:, :, None, None], axis=2)[:, :, 0]
-        log_weights = log_integrals + self.rows.log_constant + 0.5 * values
+        log_weights = log_integrals + self.rows.log_constant + 0.5 * modes.value
         return chosen, np.where(np.isfinite(log_weights), log_weights, -np.inf)
-
-    def _modes(self, phi: np.ndarray) -> tuple[np.ndarray, ...]:
-        """û, L⁻¹, log|L| of every level and d, at every point."""
-        factor = self.rows.factors[0]
-        n, levels, k = len(phi), factor.n_levels, factor.k
-        modes, information, values = np.zeros((n, levels, k)), np.empty((n, levels, k, k)), np.full(n, np.inf)
-        information[:] = np.eye(k)
-        for i in range(n):
-            state = self.target.evaluate(phi[i])
-            if state.mode is None:
-                continue
-            modes[i] = self.criterion.by_factor(state.mode.u)[0]
-            information[i] = self._information(state)
-            values[i] = state.value
-        roots = np.linalg.cholesky(information)
-        log_roots = np.log(np.diagonal(roots, axis1=2, axis2=3)).sum(axis=2)
-        return modes, np.linalg.inv(roots), log_roots, values
-
-    def _information(self, state: LaplaceState) -> np.ndarray:
-        """λ'Z'WZλ + I of every level at the mode."""
-        assert state.mode is not None
-        assert state.mode.at.second is not None
-        factor, which = self.rows.factors[0], self.rows.latent
-        w = state.mode.at.second[self.order]
-        zl = np.zeros((self.rows.n, len(which), factor.k))
-        for c in range(factor.k):
-            zl[:, factor.owner[c], :] += self.z[:, c, None] * state.lam[0][c]
-        w = w if w.shape[1] == len(which) else w[:, which][:, :, which]
-        out = np.zeros((factor.n_levels, factor.k, factor.k))
-        out[self.seen] = np.add.reduceat(np.swapaxes(zl, 1, 2) @ (w @ zl), self.begin, axis=0)
-        return np.asarray(out + np.eye(factor.k))
 
     def _by_level(self, phi: np.ndarray, u: np.ndarray) -> np.ndarray:
         """Σ ℓ_i over the rows of each level at effects (N, levels, M, k): (N, levels, M)."""
         n, levels, points, k = u.shape
-        n_theta = self.criterion.n_theta
-        lam = phi[:, : k * k].reshape(n, 1, k, k)
-        b = np.moveaxis(u @ np.swapaxes(lam, 2, 3), 2, 1)  # (N, M, levels, k)
-        eta = np.empty((n, points, self.rows.n, self.rows.m))
-        for i in range(n):
-            eta[i] = self.rows.fixed(phi[i, n_theta:])[self.order]
-        for a, d in enumerate(self.owner):
-            eta[..., d] += self.z[:, a] * b[:, :, self.codes, a]
-        by_row = self.densities(eta.reshape(-1, self.rows.m)).reshape(n * points, self.rows.n)
-        out = np.zeros((n * points, levels))
-        out[:, self.seen] = np.add.reduceat(by_row, self.begin, axis=1)
-        return np.moveaxis(out.reshape(n, points, levels), 1, 2)
+        lam = np.repeat(self.level_rows.lam(phi), points, axis=0)
+        fixed = np.repeat(self.level_rows.fixed(phi), points, axis=0)
+        each = np.moveaxis(u, 2, 1).reshape(n * points, levels, k)
+        return np.moveaxis(self.level_rows.densities_at(lam, fixed, each).reshape(n, points, levels), 1, 2)
 
 
 class SetDraws(LatentDraws):
@@ -277,41 +232,6 @@ class SetDraws(LatentDraws):
         for m in range(values.shape[1]):
             out[:, m] = np.bincount(sets, values[:, m], self.sets)
         return out
-
-
-# --- rows, again and again ---------------------------------------------------------------------------------------
-class Densities:
-    """Log densities of whole copies of the rows, in a given order."""
-
-    def __init__(self, criterion: Laplace, order: np.ndarray) -> None:
-        self.criterion, self.order = criterion, order
-        self.n = len(order)
-        self.copies = 0
-        self.obs: Observations | None = None
-        self.numbers: tuple[np.ndarray, ...] = ()
-
-    def __call__(self, eta: np.ndarray) -> np.ndarray:
-        """ℓ (copies · n,) at linear predictors (copies · n, m)."""
-        copies = len(eta) // self.n
-        terms = self.criterion.terms
-        if copies > self.copies:
-            self._tile(copies)
-        if terms.code >= 0:
-            y, size, constants = (a[: len(eta)] for a in self.numbers)
-            value, *rest = (np.empty(len(eta)) for _ in range(4))
-            terms.kernels.fill_terms(terms.code, y, size, np.ascontiguousarray(eta[:, 0]), value, *rest)
-            return value + constants
-        assert self.obs is not None
-        obs = self.obs if copies == self.copies else self.obs.take(slice(0, len(eta)))
-        return np.asarray(self.criterion.distribution.log_density(obs, eta))
-
-    def _tile(self, copies: int) -> None:
-        index, terms = np.tile(self.order, copies), self.criterion.terms
-        if terms.code >= 0:
-            self.numbers = terms.y[index], terms.size[index], terms.constants[index]
-        else:
-            self.obs = self.criterion.rows.observations.take(index)
-        self.copies = copies
 
 
 # --- proposals ---------------------------------------------------------------------------------------------------

@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..scales.base import Kind, Scale
+from .batch_modes import BatchModes, Modes
 from .coordinates import coordinates
 from .laplace import Laplace, LaplaceState
+from .level_rows import LevelRows
 from .one_factor import laplace
 from .second_order import SecondOrder
 
@@ -98,6 +100,32 @@ class LaplacePosterior:
         lam = [(m @ x).reshape(len(z), -1) for m, x in zip(self.maps, factors, strict=True)]
         return np.ascontiguousarray(np.concatenate([*lam, z[:, self.coordinates.coefficients]], axis=1))
 
+    @cached_property
+    def batch(self) -> BatchModes | None:
+        """Modes of many points at once, where levels are independent and no compiled kernel finds them one by one."""
+        one = len(self.criterion.rows.factors) == 1 and type(self.criterion) is Laplace
+        return BatchModes(self.criterion) if one else None
+
+    def modes(self, phi: np.ndarray) -> Modes:
+        """Modes, information and d at points (N, …) of a model with one factor."""
+        if self.batch is not None:
+            return self.batch.find(phi)
+        rows = self.level_rows
+        u = np.zeros((len(phi), rows.levels, rows.k))
+        value = np.full(len(phi), np.inf)
+        for i, row in enumerate(phi):
+            state = self.evaluate(row)
+            if state.mode is not None:
+                u[i], value[i] = self.criterion.by_factor(state.mode.u)[0], state.value
+        fine = np.isfinite(value)
+        information = np.tile(np.eye(rows.k), (len(phi), rows.levels, 1, 1))
+        information[fine] = rows.derivatives(rows.lam(phi[fine]), rows.fixed(phi[fine]), u[fine])[2]
+        return Modes(u, information, value)
+
+    @cached_property
+    def level_rows(self) -> LevelRows:
+        return LevelRows(self.criterion)
+
     def evaluate(self, phi: np.ndarray) -> LaplaceState:
         """The approximation at one point, modes starting where they are expected; infinite where it fails."""
         try:
@@ -112,10 +140,13 @@ class LaplacePosterior:
         """log p̃ of points (N, d); −∞ where the likelihood fails."""
         prior, _ = self.coordinates.log_prior(z)
         with np.errstate(all="ignore"):
-            phi = self.phi(z)
+            phi, good = self.phi(z), np.flatnonzero(np.isfinite(prior))
             deviance = np.full(len(z), np.inf)
-            for i in np.flatnonzero(np.isfinite(prior)):
-                deviance[i] = self.evaluate(phi[i]).value
+            if self.batch is not None and len(good) > 1:
+                deviance[good] = self.batch.find(phi[good]).value
+            else:
+                for i in good:
+                    deviance[i] = self.evaluate(phi[i]).value
         return np.asarray(np.where(np.isfinite(deviance), prior - 0.5 * deviance, -np.inf))
 
     def gradient(self, z: np.ndarray) -> tuple[float, np.ndarray]:
@@ -141,9 +172,13 @@ class LaplacePosterior:
         if not self.model.scales:
             return
         with np.errstate(all="ignore"):
-            state = self.evaluate(self.phi(z[None])[0])
-            if state.mode is not None:
-                self.criterion.touch(state)
+            phi = self.phi(z[None])[0]
+            state = self.evaluate(phi)
+            if state.mode is None:
+                return
+            self.criterion.touch(state)
+            if self.batch is not None:
+                self.batch.settle(phi)
 
     # --- what was integrated out ---------------------------------------------------------------------------------
     @cached_property

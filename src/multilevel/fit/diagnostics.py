@@ -5,8 +5,8 @@
     divergences       a part of the posterior was not entered  W_DIVERGENT     tree depth          W_TREE_DEPTH
     E-BFMI < 0.3      the energy hardly moves                  W_EBFMI
 
-All group effects are screened by their split R̂ of moments, and those that look worst are looked at in full. Of many, the
-largest R̂ exceeds 1.01 by chance: an effect counts where its effective draws are few as well, or above 1.05.
+All group effects are screened by their split R̂ of moments, and those that look worst are looked at in full. The largest
+R̂ of many exceeds 1.01 by chance: an effect counts where its effective draws are few as well, or above 1.05.
 
 References: Vehtari, Gelman, Simpson, Carpenter & Bürkner (2021), Bayesian Analysis 16, section 4; Betancourt (2017),
 arXiv:1701.02434; Vehtari, Simpson, Gelman, Yao & Gabry (2024), Journal of Machine Learning Research 25 (k̂).
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import ConvergenceWarning, MultilevelWarning, listed, printable
+from ..glossary import DRAWS
 from ..numerics import diagnostics as numbers
 from . import chains as of
 from .sample import Sample
@@ -36,7 +37,6 @@ LEAST_EBFMI = 0.3
 DEEPEST = 10  # of trees, where the sampler does not say
 OFTEN = 0.01  # share of draws that may end at that depth
 SUSPECTS = 20  # group effects of each term that are looked at in full
-COLUMNS = ("parameter", "estimate", "std_error", "mcse_mean", "mcse_sd", "rhat", "ess_bulk", "ess_tail")
 
 
 def diagnose(sample: Sample, draws: np.ndarray) -> numbers.Diagnosis:
@@ -146,7 +146,7 @@ def _divergent(sample: Sample, count: int) -> MultilevelWarning:
         f"{count} of {total} transitions diverged: there is a part of the posterior that the sampler did not enter",
         code="W_DIVERGENT",
         hint="Raise target_accept (0.95, 0.99); if they stay, give the standard deviations a tighter prior or use "
-        "another estimator. plots.pair shows where they are.",
+        "another estimator. ml.plot.pair shows where they are.",
         divergent=count,
     )
 
@@ -168,7 +168,7 @@ def _disagreement(model: Model, sample: Sample, found: list[tuple[of.Key, float]
     return ConvergenceWarning(
         f"the chains have not mixed: R-hat above {MOST_RHAT} for {names}",
         code="W_RHAT",
-        hint=f"Do not use these draws. Raise tune and draws ({_longer(sample, 2.0)}), and look at plot.trace; chains "
+        hint=f"Do not use these draws. Raise tune and draws ({_longer(sample, 2.0)}), and look at ml.plot.trace; chains "
         "that stay apart mean several modes or a parameter that data and priors do not identify.",
         parameters=[of.address(model, key) for key, _ in found],
     )
@@ -320,7 +320,7 @@ def diagnostics(fit: Fit, effects: bool = True) -> Diagnostics:
     names = [of.address(fit.model, key) for key, yes in zip(chains.keys, shown, strict=True) if yes]
     numeric = [v[shown] for v in (*values, found.rhat, found.ess_bulk, found.ess_tail)]
     warned = tuple(w for w in fit.warnings if w.code in CODES)
-    return Diagnostics(dict(zip(COLUMNS, [names, *numeric], strict=True)), sampler(sample), warned, fit)
+    return Diagnostics(dict(zip(DRAWS, [names, *numeric], strict=True)), sampler(sample), warned, fit)
 
 
 CODES = ("W_RHAT", "W_ESS", "W_DIVERGENT", "W_EBFMI", "W_TREE_DEPTH", "W_KHAT", "W_PARTIAL")
@@ -357,8 +357,9 @@ def sampler(sample: Sample) -> dict[str, Any]:
     out.update(draws=sample.draws, tune=sample.info.get("tune"), seed=sample.info.get("seed"))
     out["partial"] = bool(sample.info.get("partial", False))
     for name in ("exact", "khat", "ess", "points", "log_evidence"):
-        if sample.info.get(name) is not None:
-            out[name] = sample.info[name]
+        value = sample.info.get(name)
+        if value is not None and value == value:
+            out[name] = value
     stats = {name: np.asarray(values, dtype=float) for name, values in sample.stats.items()}
     if "divergent" in stats:
         out["divergent"] = int(stats["divergent"].sum())

@@ -341,7 +341,7 @@ class Fit(Answers):
     def draws(self) -> Draws:
         """All draws of a sampled fit, the chains one after another (`draws.by_chain(name)` keeps them apart).
 
-        Of other fits, a thousand draws from the approximate joint distribution of all parameters (always the same ones).
+        Of other fits, a thousand draws from the approximate joint distribution of all parameters (always the same).
         """
         from .draws import Draws
 

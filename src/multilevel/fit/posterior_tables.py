@@ -1,4 +1,4 @@
-"""The columns of a sampled fit's tables: posterior means, standard deviations, quantiles, and how good the draws are."""
+"""The columns of a sampled fit's tables: posterior means, standard deviations, quantiles, how good the draws are."""
 
 from __future__ import annotations
 
@@ -42,6 +42,14 @@ def diagnostics(fit: Fit, keys: Sequence[Key]) -> Columns:
     at = np.array([certainty.chains.places[key] for key in keys], dtype=np.int64)
     found = certainty.diagnosis
     return {"rhat": found.rhat[at], "ess_bulk": found.ess_bulk[at], "ess_tail": found.ess_tail[at]}
+
+
+def errors(fit: Fit, keys: Sequence[Key]) -> Columns:
+    """Posterior standard deviations as the column std_error; nothing for a fit without draws."""
+    certainty: Any = fit.estimates.certainty
+    if certainty.sample is None:
+        return {}
+    return {"std_error": np.array([certainty.chains.of(key).std(ddof=1) for key in keys])}
 
 
 def effect_diagnostics(fit: Fit, labels: Sequence[str]) -> Columns:

@@ -29,7 +29,7 @@ def record(fit: Fit) -> dict[str, Any]:
         "formula": model.formula.text or str(model.formula),
         "family": model.family,
         "link": model.link,
-        "links": _links(fit),
+        "links": links(fit),
         "estimator": fit.estimator.name,
         "n_obs": fit.n_obs,
         "n_rows_dropped": max(model.design.n_rows_given - model.design.n, 0),
@@ -40,7 +40,7 @@ def record(fit: Fit) -> dict[str, Any]:
         "aic": plain(fit.aic),
         "bic": plain(fit.bic),
         "n_parameters": fit.n_parameters,
-        "df_residual": fit.df_residual,
+        "df_residual": None if fit.sampled else fit.df_residual,
         "sigma": plain(fit.sigma),
         "level": level,
         "fixed_effects": _rows(tables.fixed_effects(fit, level), diagnosed=True),
@@ -90,7 +90,7 @@ def _group_effects(fit: Fit) -> dict[str, list[dict[str, Any]]]:
     return out
 
 
-def _links(fit: Fit) -> dict[str, str]:
+def links(fit: Fit) -> dict[str, str]:
     """The link of every linear predictor that is estimated; thresholds stand on that of the location."""
     model = fit.model
     if model.is_linear:

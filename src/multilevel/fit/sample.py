@@ -1,7 +1,7 @@
 """What a sampler hands over: draws of everything, in the units of the data, by chain.
 
-Independent draws (importance sampling, approximations) are dealt to as many chains as a Markov chain would have, so that
-diagnostics, tables and files know one shape: (chains, draws, …).
+Independent draws (importance sampling, approximations) are dealt to as many chains as a Markov chain would have:
+diagnostics, tables and files know one shape, (chains, draws, …).
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ class Sample:
     log_posterior : (C, S), up to a constant;  log_prior : (C, S), of z
     stats : of the sampler, name → (C, S): "divergent", "tree_depth", "energy", "acceptance", "step_size", "n_steps"
     info : of the whole run: "sampler" (what is told in the summary), "exact" (bool: draws are from the posterior
-        itself), "khat", "ess" (of importance weights), "tune", "seed", "partial" (interrupted), "log_evidence", …
+        itself), "khat", "points" and "ess" (of importance weights: how many, and what they are worth), "tune", "seed",
+        "partial" (interrupted), "draws" (a chain, asked for), "max_tree_depth", "log_evidence", …
     """
 
     beta: np.ndarray

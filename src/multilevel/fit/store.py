@@ -19,6 +19,7 @@ from ..errors import FileError, MultilevelError, MultilevelWarning, printable
 from .container import damaged, foreign, pack, unpack
 from .output import check_output, write_whole
 from .stored_response import agree, response_record, stored_response
+from .stored_sample import priors_record, sample_record, stored_sample
 
 if TYPE_CHECKING:
     from ..formula.design import Column, Design
@@ -75,6 +76,7 @@ def _model_record(model: Model, arrays: _Arrays) -> dict[str, Any]:
         "link": model.link,
         "rank": model.rank,
         "separation": model.separation,
+        "priors": priors_record(model.__dict__.get("given_priors")),
         "native": model.native,
         "memory": design.memory.to_dict(),
         "response_name": design.response_name,
@@ -109,6 +111,7 @@ def _estimates_record(e: Estimates, arrays: _Arrays) -> dict[str, Any]:
         "boundary": list(e.boundary),
         "warnings": [_warning_record(w) for w in e.warnings],
         "hessian": arrays.add(e.certainty.hessian),
+        "sample": sample_record(e.certainty.sample, arrays.add, _jsonable),
         "profiles": bool(e.certainty.profiles),
         "notes": {name: value for name, note in e.notes.items() if (value := _jsonable(note)) is not None},
     }
@@ -209,6 +212,7 @@ def _model(record: dict[str, Any], arrays: dict[str, np.ndarray]) -> Model:
         link=family.link(record["link"]),
         rank="raise" if record["rank"] == "raise" else "drop",
         separates="raise" if record.get("separation") == "raise" else "warn",
+        given_priors=record.get("priors"),
         native=str(record["native"]),
         warnings=tuple(_warning(w) for w in record["warnings"]),
     )
@@ -294,6 +298,7 @@ def _texts(values: Any) -> tuple[str, ...]:
 def _estimates(record: dict[str, Any], arrays: dict[str, np.ndarray], model: Model, estimator: Any) -> Estimates:
     from .estimates import Estimates
     from .recomputed import Kept, recomputed
+    from .sampled import SampledCertainty
 
     groups = model.design.groups
     beta = arrays[record["beta"]]
@@ -308,6 +313,8 @@ def _estimates(record: dict[str, Any], arrays: dict[str, np.ndarray], model: Mod
     hessian = None if record.get("hessian") is None else arrays[record["hessian"]]
     agree(hessian is None or (hessian.ndim == 2 and bool(np.isfinite(hessian).all())), "hessian")
     kept = Kept(hessian, bool(record["profiles"])) if "profiles" in record else None
+    sample = stored_sample(record.get("sample"), arrays, model)
+    again = recomputed(model, estimator, notes, kept) if sample is None else SampledCertainty(sample)
     dispersion = {
         str(name): float("inf") if value is None else float(value)
         for name, value in record.get("dispersion", {}).items()
@@ -321,7 +328,7 @@ def _estimates(record: dict[str, Any], arrays: dict[str, np.ndarray], model: Mod
         log_likelihood=_number(record["log_likelihood"]),
         objective=_number(record["objective"]),
         n_parameters=int(record["n_parameters"]),
-        certainty=recomputed(model, estimator, notes, kept),
+        certainty=again,
         converged=bool(record["converged"]),
         boundary=_texts(record["boundary"]),
         iterations=int(record["iterations"]),

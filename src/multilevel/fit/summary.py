@@ -14,7 +14,7 @@ import numpy as np
 from ..errors import printable
 from ..glossary import RESIDUAL, SHORT, interval_headings
 from ..model.describe import data_line, equation, family_text, formula_text, title, weights_line
-from . import numbers, tables
+from . import numbers, posterior_summary, tables
 from .blocks import Block, Grid, Lines, to_markdown, to_text
 from .remarks import DEGENERATE, LIKELIHOODS
 
@@ -71,6 +71,8 @@ class Summary:
 
 def summarise(fit: Fit, level: float) -> Summary:
     """The summary with intervals of coverage `level`."""
+    if fit.sampled:
+        return Summary((*posterior_summary.blocks(fit, level), *_remarks(fit)), fit)
     blocks: list[Block] = [_head(fit)]
     if fit.model.n_obs <= MOST_ROWS:
         blocks.append(_residuals(fit))
@@ -188,11 +190,11 @@ def _coefficients(fit: Fit, level: float) -> list[Block]:
     header = ("", SHORT["estimate"], SHORT["std_error"], *test, SHORT["p_value"], *interval_headings(level))
     found: dict[str, list[tuple[str, ...]]] = {}
     for i in range(len(columns["term"])):
-        found.setdefault(_heading(fit, i), []).append(_coefficient(columns, i, linear))
-    return [Grid(heading, header, tuple(rows)) for heading, rows in sorted(found.items(), key=_thresholds_last)]
+        found.setdefault(heading(fit, i), []).append(_coefficient(columns, i, linear))
+    return [Grid(name, header, tuple(rows)) for name, rows in sorted(found.items(), key=thresholds_last)]
 
 
-def _heading(fit: Fit, i: int) -> str:
+def heading(fit: Fit, i: int) -> str:
     """The block of a coefficient."""
     design = fit.model.design
     d = int(design.fixed_predictor[i]) if len(design.fixed_predictor) else 0
@@ -209,7 +211,8 @@ def _heading(fit: Fit, i: int) -> str:
 THRESHOLDS = "Thresholds:"
 
 
-def _thresholds_last(block: tuple[str, list[tuple[str, ...]]]) -> bool:
+def thresholds_last(block: tuple[str, list[tuple[str, ...]]]) -> bool:
+    """Sorts blocks of coefficients."""
     return block[0] == THRESHOLDS
 
 
@@ -249,6 +252,8 @@ def _remarks(fit: Fit) -> list[Block]:
 
 
 def _how(fit: Fit) -> tuple[str, ...]:
+    if fit.sampled:
+        return posterior_summary.how(fit)
     e = fit.estimates
     state = "converged" if e.converged else "NOT CONVERGED"
     if e.iterations:

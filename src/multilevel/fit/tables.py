@@ -5,8 +5,8 @@
     correlations         pairs of coefficients of one term
     group effects        conditional modes, with normal intervals given the variance parameters
 
-Of sampled fits the same tables hold posterior means, standard deviations and quantiles (`posterior_tables.py`), with the
-diagnostics of the draws behind them; there is no test, and df, statistic and p_value are NaN.
+Of sampled fits the same tables hold posterior means, standard deviations and quantiles (`posterior_tables.py`), and
+behind them the diagnostics of the draws; there is no test, and df, statistic and p_value are NaN.
 
 Terms that share a grouping factor stand together under its label.
 """
@@ -137,6 +137,7 @@ def correlations(fit: Fit, level: float) -> Columns:
         "term_1": list(first),
         "term_2": list(second),
         "correlation": _numbers(value),
+        **posterior_tables.errors(fit, keys),
         "lower": _numbers(low),
         "upper": _numbers(high),
         **posterior_tables.diagnostics(fit, keys),

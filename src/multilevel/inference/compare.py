@@ -34,6 +34,7 @@ from ..fit import numbers
 from ..fit.blocks import Block, Grid, Lines, to_text
 from ..fit.html import to_html
 from ..model.describe import formula_text
+from .averages import AVERAGES, averages, of_few_rows, of_other_groups, of_weights
 from .conditional_aic import conditional_aic
 from .criterion import is_likelihood, is_reml
 from .lrt import LRT, criterion_parameters, lrt, plain_deviance
@@ -49,8 +50,6 @@ COLUMNS = (
     "caic", "delta_caic", "loo", "loo_difference", "loo_se", "logo", "logo_difference", "logo_se",
     "against", "statistic", "df", "p_value",
 )  # fmt: skip
-AVERAGES = ("stacking", "pseudo_bma", "log_evidence", "bayes_factor")  # beside them where a fit is sampled
-FEW_ROWS = 100  # below which a difference of elpd has no reliable standard error
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,17 +93,22 @@ class Comparison:
     def _blocks(self) -> list[Block]:
         fit_part = ("n_parameters", "log_likelihood", "aic", "delta_aic", "weight", "bic")
         heads: tuple[str, ...] = ("parameters", "logLik", "AIC", "Δ", "weight", "BIC")
-        blocks: list[Block] = [self._grid(f"Fit to the data ({self.criterion}):", fit_part, heads)]
+        blocks: list[Block] = []
+        if self._any("aic") or not self._any("stacking"):
+            blocks.append(self._grid(f"Fit to the data ({self.criterion}):", fit_part, heads))
         unit = f"LOGO by {printable(self.group, 30)}" if self.group else "LOGO"
         scores = [f"{name}{part}" for name in ("loo", "logo") for part in ("", "_difference", "_se")]
         predicts = ("effective_parameters", "caic", *scores)
         heads = ("effective", "cAIC", "LOO", "Δ", "±", unit, "Δ", "±")
         blocks.append(self._grid("Prediction (same groups, left-out rows, left-out groups):", predicts, heads))
-        if any(np.isfinite(self.columns.get(name, np.nan)).any() for name in AVERAGES):
-            heads = ("stacking", "pseudo-BMA+", "log evidence", "Bayes factor")
-            blocks.append(self._grid("Weights for averaging predictions, and evidence:", AVERAGES, heads))
+        shown = [name for name in AVERAGES if self._any(name)]
+        if shown:
+            blocks.append(self._grid("Weights for averaging predictions:", shown, [AVERAGES[name] for name in shown]))
         lines = [f"{large} against {small}: with {test.statement}" for small, large, test in self._named()]
         return [*blocks, Lines("", (self.sentence, *lines, *self.notes))]
+
+    def _any(self, name: str) -> bool:
+        return bool(np.isfinite(np.asarray(self.columns.get(name, np.nan), dtype=float)).any())
 
     def _named(self) -> list[tuple[str, str, LRT]]:
         names = [printable(name) for name in self.columns["model"]]
@@ -202,10 +206,10 @@ def compare(
     columns.update(scores)
     kept = COLUMNS
     if any(fit.sampled for fit in fits):
-        columns.update(_averages(fits, each, seed))
+        columns.update(averages(fits, each, seed))
         known = [math.nan if s is None else s.p_loo for s in each]
         columns["effective_parameters"] = np.where(np.isfinite(known), known, columns["effective_parameters"])
-        more, kept = [*more, *_of_few_rows(fits), *_of_weights(each, labels)], (*COLUMNS, *AVERAGES)
+        more, kept = [*more, *of_few_rows(fits), *of_weights(each, labels)], (*COLUMNS, *AVERAGES)
     tests, against = _tests(fits, columns, method, seed)
     columns.update(against)
     order = _order(columns)
@@ -295,9 +299,9 @@ def _scores(fits: Sequence[Fit], group: str) -> tuple[dict[str, np.ndarray], lis
     out: dict[str, np.ndarray] = {}
     notes: list[str] = []
     rows: list[Any] = []
-    for name in ("logo", "loo"):
+    for name in ("loo", "logo"):
         each = [_score(name, fit, group, fits, notes) for fit in fits]
-        rows = each
+        rows = each if name == "loo" else rows
         totals = np.array([math.nan if s is None else s.elpd for s in each])
         out[name] = totals
         best = each[int(np.nanargmax(totals))] if np.isfinite(totals).any() else None
@@ -325,7 +329,7 @@ def _score(name: str, fit: Fit, group: str, fits: Sequence[Fit], notes: list[str
         if not group:
             return None
         if fit.sampled and group not in fit.model.groups:
-            return _of_other_groups(fit, group, fits)
+            return of_other_groups(fit, group, fits)
         found = logo(_with_factor(fit, group, fits), group)
     except (MultilevelError, np.linalg.LinAlgError) as error:
         notes.append(f"{name.upper()} of {formula_text(fit.model)}: {error}")
@@ -334,14 +338,6 @@ def _score(name: str, fit: Fit, group: str, fits: Sequence[Fit], notes: list[str
         notes.append(f"LOGO of {formula_text(fit.model)}: {found.reason}")
         return None
     return found
-
-
-def _of_other_groups(fit: Fit, group: str, fits: Sequence[Fit]) -> Any:
-    """A sampled fit that does not know the factor, with that factor's levels left out."""
-    from ..checks.psis_logo import logo_of_draws
-
-    term = next(g for other in fits for g in other.model.design.groups if g.label == group)
-    return logo_of_draws(fit, group, term.codes, tuple(term.levels))
 
 
 def _with_factor(fit: Fit, group: str, fits: Sequence[Fit]) -> Fit:
@@ -360,42 +356,6 @@ def _complete(model: Any) -> Any:
     from ..registry import make_estimator
 
     return make_estimator("complete", {}).estimate(model)
-
-
-# --- averages of predictive distributions ------------------------------------------------------------------------
-def _averages(fits: Sequence[Fit], each: Sequence[Any], seed: int) -> dict[str, np.ndarray]:
-    """Weights from the scores of rows left out, and the evidence of the models."""
-    from .stacking import proper, pseudo_bma, stacking
-
-    nothing = np.full(len(fits), math.nan)
-    out = dict.fromkeys(AVERAGES, nothing)
-    if all(score is not None and math.isfinite(score.elpd) for score in each):
-        elpd = np.column_stack([score.elpd_each for score in each])
-        out |= {"stacking": stacking(elpd), "pseudo_bma": pseudo_bma(elpd, seed)}
-    found = nothing.copy()
-    for i, fit in enumerate(fits):
-        sample = fit.estimates.certainty.sample
-        if sample is not None and "log_evidence" in sample.info and proper(fit.model):
-            found[i] = float(sample.info["log_evidence"])
-    if np.isfinite(found).any():
-        out |= {"log_evidence": found, "bayes_factor": np.exp(found - np.nanmax(found))}
-    return out
-
-
-def _of_few_rows(fits: Sequence[Fit]) -> list[str]:
-    n = fits[0].model.design.n
-    return [f"With {n} rows the standard errors of differences are too small: they need {FEW_ROWS} or more."] * (
-        n < FEW_ROWS
-    )
-
-
-def _of_weights(each: Sequence[Any], labels: Sequence[str]) -> list[str]:
-    """Which scores rest on importance weights that are not reliable."""
-    return [
-        f"LOO of {printable(label, 70)}: Pareto k̂ is above {score.limit:.2f} for {len(score.unreliable)} rows; "
-        "loo(fit, refit=True) fits again without them."
-        for score, label in zip(each, labels, strict=True) if score is not None and len(score.unreliable)
-    ]  # fmt: skip
 
 
 # --- tests -------------------------------------------------------------------------------------------------------

@@ -64,10 +64,7 @@ def pseudo_bma(elpd: np.ndarray, seed: int = 0) -> np.ndarray:
 def proper(model: Model) -> bool:
     """Whether every prior of the model is proper: the evidence of others is defined up to a constant only."""
     priors, design = model.priors, model.design
-    for term in priors.terms:
-        if not all(prior.proper for prior in getattr(term, "sds", ())):
-            return False
-    if not all(prior.proper for prior in priors.constants.values()):
+    if not all(prior.proper for prior in (*priors.terms, *priors.constants.values())):
         return False
     directions = [item.direction for item in priors.linear if item.prior.proper]
     columns = len(design.fixed_names) - len(model.dropped)

@@ -121,6 +121,8 @@ class Model:
         }
         self.__dict__.update(values)
         self.__dict__["warnings"] = (*design.warnings, *validate.model(self))
+        if priors is not None:
+            _ = self.priors  # refused here, if at all
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"a model does not change: cannot set {name}")

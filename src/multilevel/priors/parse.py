@@ -1,4 +1,4 @@
-"""Priors as text: ``"normal(0, 5)"``, ``"half_student_t(3, 0, 2.5)"``, ``"exponential(rate=1/20)"``, ``"lkj(2)"``, ``"flat"``.
+"""Priors as text: ``"normal(0, 5)"``, ``"half_student_t(3, 0, 2.5)"``, ``"exponential(rate=1/20)"``, ``"flat"``.
 
     prior    := name [ "(" [ argument { "," argument } ] ")" ]
     argument := [ name "=" ] number [ "/" number ]
@@ -112,7 +112,7 @@ def _made(kind: Any, positional: list[float], named: dict[str, float], text: str
         values = {**dict(zip(names[:at], positional, strict=False)), "scale": tuple(positional[at:])}
     elif len(positional) <= len(names):
         values = dict(zip(names, positional, strict=False))
-    if len(positional) > len(names) and not values or set(values) & set(named):
+    if (len(positional) > len(names) and not values) or set(values) & set(named):
         hint = f"It has: {listed(names, 6)}." if names else "It has none."
         raise SettingError(f'"{printable(text)}" has too many parameters', code="E_PRIOR", hint=hint)
     return kind(**values, **named)

@@ -16,6 +16,8 @@ import numpy as np
 from .base import Prior
 from .terms import TermPrior
 
+WIDEST = 40  # characters of a parameter's name that are printed
+
 
 @dataclass(frozen=True)
 class LinearPrior:
@@ -39,7 +41,7 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Priors:
-    """Resolved priors.
+    """Resolved priors; printed as a table.
 
     Parameters
     ----------
@@ -48,6 +50,8 @@ class Priors:
     constants : of the family's constants and of sigma, by name, on their natural scale
     extras : positive parameters that priors themselves bring (the global scale of a horseshoe), each with its prior
     chosen : what was chosen for which parameter, and why
+    name : of the set that was started from
+    asked : what the user gave, by address, as text that reads back: ``model.with_priors({"set": name, **asked})``
     """
 
     terms: tuple[TermPrior, ...]
@@ -56,3 +60,25 @@ class Priors:
     extras: tuple[tuple[str, Prior], ...] = ()
     chosen: tuple[Chosen, ...] = ()
     name: str = field(default="default")
+    asked: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def improper(self) -> tuple[str, ...]:
+        """Parameters whose prior does not integrate to one."""
+        return tuple(c.parameter for c in self.chosen if c.prior == "flat")
+
+    def to_dict(self) -> dict[str, object]:
+        """JSON-able: the set, what was given, and the whole table."""
+        table = [{"parameter": c.parameter, "prior": c.prior, "why": c.why, "given": c.given} for c in self.chosen]
+        return {"set": self.name, "given": dict(self.asked), "priors": table}
+
+    def __str__(self) -> str:
+        from ..errors import printable
+
+        rows = [(printable(c.parameter, WIDEST), c.prior, ("given: " if c.given else "") + c.why) for c in self.chosen]
+        rows = [("parameter", "prior", "why"), *((a, b, c.removesuffix(": ")) for a, b, c in rows)]
+        first, second = (max(len(row[i]) for row in rows) for i in (0, 1))
+        lines = [f"{a:<{first}}  {b:<{second}}  {c}".rstrip() for a, b, c in rows]
+        return "\n".join([f'Priors: set "{self.name}"' + (", with your own" if self.asked else ""), *lines])
+
+    __repr__ = __str__

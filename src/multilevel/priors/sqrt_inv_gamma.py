@@ -44,7 +44,7 @@ class SqrtInvGamma(Prior):
     def below(self, x: float) -> float:
         from scipy.special import gammaincc
 
-        return float(gammaincc(self.shape, self.scale / x**2)) if x > 0.0 else 0.0
+        return float(gammaincc(self.shape, self.scale / x / x)) if x > 0.0 else 0.0
 
 
 MEMBER = SqrtInvGamma

@@ -90,10 +90,10 @@ class Gibbs:
         """Widths of slices stay as they are from here on."""
         for update in self.terms:
             update.stop_tuning()
-        self.coefficients.slicer.tuning = False
-        slicer = getattr(self.system, "slicer", None)
-        if slicer is not None:
-            slicer.tuning = False
+        self.coefficients.stepper.tuning = False
+        stepper = getattr(self.system, "stepper", None)
+        if stepper is not None:
+            stepper.tuning = False
 
     # --- a whole run ---------------------------------------------------------------------------------------------
     def run(

@@ -21,7 +21,7 @@ import numpy as np
 from ..priors.normal import Normal
 from ..priors.record import LinearPrior, Priors
 from .gibbs_scales import inverse_gamma
-from .gibbs_slice import Slice
+from .gibbs_steps import Steps
 
 MIXTURES = ("normal", "student_t", "cauchy", "laplace", "logistic", "horseshoe")
 
@@ -49,7 +49,7 @@ class CoefficientPriors:
         self.others = [item for item in proper if item.prior.name not in MIXTURES]
         self.all = proper
         self.extras = priors.extras
-        self.slicer = Slice(max(len(priors.extras), 1))
+        self.stepper = Steps(max(len(priors.extras), 1))
 
     def normal(self, beta: np.ndarray, log_extras: np.ndarray, rng: np.random.Generator) -> Pseudo:
         """Normal priors given β (C, p): the mixing variances are drawn here."""
@@ -75,13 +75,14 @@ class CoefficientPriors:
         for e, (_, prior) in enumerate(self.extras):
             mine = [item for item in self.all if item.scale == e]
 
-            def log_density(x: np.ndarray, e: int = e, prior=prior, mine=mine) -> np.ndarray:  # type: ignore[no-untyped-def]
-                at = out.copy()
-                at[:, e] = x
-                value = prior.log_density(np.exp(x)) + x + log_linear(mine, beta, at)
-                return np.where(np.isnan(value), -np.inf, value)
+            def log_density(x: np.ndarray, prior=prior, mine=mine) -> np.ndarray:  # type: ignore[no-untyped-def]
+                own = prior.log_density(np.exp(x)) + x
+                for item in mine:
+                    inside = beta @ item.direction * np.exp(-x)
+                    own = own + item.prior.log_density(inside) - x
+                return np.asarray(own)
 
-            out[:, e] = self.slicer.step(e, out[:, e], log_density, rng)
+            out[:, e] = self.stepper.step(e, out[:, e], log_density, rng)
         return out
 
 

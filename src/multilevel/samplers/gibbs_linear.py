@@ -24,7 +24,7 @@ from ..core.pattern import pattern
 from ..priors.base import Prior
 from .gibbs_coefficients import Pseudo
 from .gibbs_scales import update_sd
-from .gibbs_slice import Slice
+from .gibbs_steps import Steps
 from .gibbs_system import State, System
 from .gibbs_terms import TermUpdate
 
@@ -46,7 +46,7 @@ class LinearSystem(System):
         self.inside_of = np.linalg.pinv(self.units.scale * self.products.to_beta) if p else np.zeros((0, self._p))
         self.place = {t: (f, a, b) for f, factor in enumerate(self.products.factors) for t, a, b in factor.terms}
         self.prior: Prior | None = None if self.units.known else model.priors.constants["sigma"]
-        self.slicer = Slice(1, 1.0 / np.sqrt(max(self.products.n, 1.0)))
+        self.stepper = Steps(1, 1.0 / np.sqrt(max(self.products.n, 1.0)))
         self.scaled: list[tuple[int, TermUpdate]] = []  # terms whose priors refer to σ; filled by the sampler
 
     @property
@@ -114,10 +114,14 @@ class LinearSystem(System):
         squares = self.residuals(state)[0] * self.units.scale**2
 
         def further(sigma: np.ndarray) -> np.ndarray:
-            return sum((u.log_prior(state.terms[t], sigma) for t, u in self.scaled), np.zeros(len(sigma)))
+            out = np.zeros(sigma.shape)
+            for t, update in self.scaled:
+                at = np.tile(state.terms[t], (len(sigma), 1))
+                out += update.log_prior(at, sigma.ravel()).reshape(sigma.shape)
+            return out
 
         state.sigma = update_sd(
-            self.prior, state.sigma, self.products.n, squares, rng, self.slicer, 0, further if self.scaled else None
+            self.prior, state.sigma, self.products.n, squares, rng, self.stepper, 0, further if self.scaled else None
         )
 
     def bordered(self, state: State, pseudo: Pseudo, c: int) -> np.ndarray:

@@ -5,7 +5,7 @@
     flat on s                s² ~ IG((n − 1)/2, S/2)
     s² ~ IG(a, b)            s² ~ IG(a + n/2, b + S/2)
     half-Student-t(ν, A)     s² | a ~ IG((n + ν)/2, S/2 + ν/a),   a | s² ~ IG((ν + 1)/2, ν/s² + 1/A²)
-    any other prior          a slice in log s
+    any other prior          a step of `gibbs_steps.py` in log s
 
 IG is the inverse gamma distribution with shape and scale. The third line mixes inverse gammas to the half-Student-t.
 
@@ -21,7 +21,7 @@ import numpy as np
 from ..priors.base import Prior
 from ..priors.sqrt_inv_gamma import SqrtInvGamma
 from ..priors.student_t import StudentT
-from .gibbs_slice import Slice
+from .gibbs_steps import Steps
 
 TINY = 1e-300
 
@@ -49,7 +49,7 @@ def update_sd(
     n: float,
     squares: np.ndarray,
     rng: np.random.Generator,
-    slicer: Slice,
+    stepper: Steps,
     place: int,
     further: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> np.ndarray:
@@ -77,4 +77,4 @@ def update_sd(
                 value = value + further(s)
         return np.where(np.isnan(value), -np.inf, value)
 
-    return np.exp(slicer.step(place, np.log(np.maximum(sd, TINY)), log_density, rng))
+    return np.exp(stepper.step(place, np.log(np.maximum(sd, TINY)), log_density, rng))

@@ -15,8 +15,8 @@ import numpy as np
 
 from ..errors import ConvergenceError, FitInterrupted
 from .metric import Metric, metric_of
-from .walker import STATS, Record, Walker, blank
 from .parallel import PULSE, Pulse, run
+from .walker import STATS, Record, Walker, blank
 
 TOGETHER = 2  # chains of a bundle where the target evaluates several points at once
 

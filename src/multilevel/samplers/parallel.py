@@ -130,10 +130,7 @@ class _Workers:
 
         for pipe in wait(list(self.running), PULSE):
             number, process = self.running[pipe]
-            try:
-                kind, content = pipe.recv()  # type: ignore[union-attr]
-            except (EOFError, OSError):  # it died
-                kind, content = "lost", None
+            kind, content = _heard(pipe)
             if kind == "heard":
                 self.line.hear(number, content)
                 continue
@@ -142,8 +139,16 @@ class _Workers:
             elif kind == "failed":
                 self.failure = content
             del self.running[pipe]
-            pipe.close()  # type: ignore[union-attr]
             process.join()
+
+
+def _heard(pipe: Any) -> tuple[str, Any]:
+    """A message; "lost" from a process that died."""
+    try:
+        kind, content = pipe.recv()
+        return kind, content
+    except (EOFError, OSError):
+        return "lost", None
 
 
 def _work(bundle: Bundle, job: Job, pipe: Any) -> None:

@@ -33,5 +33,5 @@ def draw(b: np.ndarray, c: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
     b, c = np.broadcast_arrays(np.asarray(b, float), np.asarray(c, float))
     out = np.zeros(b.shape)
-    polya_gamma(rng, np.ascontiguousarray(b).ravel(), np.ascontiguousarray(c).ravel(), out.reshape(-1))
+    polya_gamma(rng, np.array(b).ravel(), np.array(c).ravel(), out.reshape(-1))
     return out

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..errors import SettingError, nearest, printable
 from .icc import residual_variance
-from .intervals import delta_interval
+from .intervals import delta_interval, over_covariances
 from .scales import check_scale, location
 
 if TYPE_CHECKING:
@@ -65,6 +65,9 @@ def icc_along(
         return np.asarray(own / total)
 
     ends = delta_interval(fit, share, fit.level, "logit")
+    if fit.sampled:
+        value = over_covariances(fit, share).mean(axis=0)
+        return {"value": at, "icc": value, "lower": ends[:, 0], "upper": ends[:, 1]}
     value = share(list(fit.estimates.covariances), fit.sigma**2 if fit.sigma else 0.0)
     return {"value": at, "icc": value, "lower": ends[:, 0], "upper": ends[:, 1]}
 

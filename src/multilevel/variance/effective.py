@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 def effective_parameters(fit: Fit) -> float:
     """ρ of a fit, fixed effects included; σ, constants and the variance components are not counted."""
+    if fit.sampled:
+        from .from_draws import effective_parameters as of_draws
+
+        return of_draws(fit)
     if not fit.model.is_linear:
         if fit.estimator.name == "none":
             return float(fit.n_parameters - len(fit.estimates.notes["constants"]))

@@ -46,12 +46,16 @@ def icc(fit: Fit, kind: str = "share", scale: str = "link") -> dict[str, float]:
     Returns
     -------
     dict
-        Grouping factor → value between 0 and 1; NaN when the total variance is zero.
+        Grouping factor → value between 0 and 1; NaN when the total variance is zero. Posterior means of sampled fits.
     """
     if kind not in KINDS:
         hint = nearest(str(kind), KINDS) or "Use share or correlation."
         raise SettingError(f'unknown kind "{printable(kind)}"', hint=hint)
     scale = check_scale(fit, scale)
+    if fit.sampled:
+        from .from_draws import icc as of_draws
+
+        return of_draws(fit, kind, scale)
     if scale == "response":
         return _on_response(fit, kind)
     added = group_variances(fit)

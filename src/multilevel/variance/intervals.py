@@ -19,6 +19,7 @@ import numpy as np
 if TYPE_CHECKING:
     from ..fit.fit import Fit
 
+DRAWS = 1000  # of a sampled fit
 Ends = tuple[float, float]
 Covariances = list[np.ndarray]
 
@@ -71,6 +72,8 @@ def delta_interval(fit: Fit, f: Callable[[Covariances, float], np.ndarray], leve
     """
     from scipy.special import ndtri
 
+    if fit.sampled:
+        return np.quantile(over_covariances(fit, f), [0.5 - level / 2.0, 0.5 + level / 2.0], axis=0).T
     value = np.atleast_1d(f(list(fit.estimates.covariances), 0.0 if fit.sigma is None else fit.sigma**2))
     out = np.full((len(value), 2), np.nan)
     approximate = generalized_certainty(fit)
@@ -100,6 +103,17 @@ def delta_interval(fit: Fit, f: Callable[[Covariances, float], np.ndarray], leve
     info.restore()
     out[~np.isfinite(out).all(axis=1)] = np.nan
     return out
+
+
+def over_covariances(fit: Fit, f: Callable[[Covariances, float], np.ndarray]) -> np.ndarray:
+    """f(covariances, σ²) in the draws of a sampled fit, (draws, m)."""
+    from ..predictions.posterior import posterior
+
+    draws = posterior(fit).thinned(DRAWS)
+    sigma2 = np.zeros(len(draws)) if fit.sigma is None else np.exp(2.0 * draws.constants[1])
+    return np.stack(
+        [np.atleast_1d(f([c[s] for c in draws.covariances], float(sigma2[s]))) for s in range(len(draws))]
+    )
 
 
 def _approximate(

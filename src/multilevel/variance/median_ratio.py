@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import SettingError
+from .from_draws import median_ratios
 from .scales import location
 
 if TYPE_CHECKING:
@@ -57,6 +58,9 @@ def median_ratio(fit: Fit) -> dict[str, Any]:
     for t, (g, c) in enumerate(zip(fit.model.design.groups, fit.estimates.covariances, strict=True)):
         if location(fit, t) and "Intercept" in g.names:
             j = g.names.index("Intercept")
+            if fit.sampled:
+                rows.append((g.label, *median_ratios(fit, t, j, factor, fit.level)))
+                continue
             rows.append((g.label, *(float(np.exp(factor * sd)) for sd in (np.sqrt(c[j, j]), *terms[t][j]))))
     names = ("estimate", "lower", "upper")
     columns = {name: np.array([row[i + 1] for row in rows], dtype=float) for i, name in enumerate(names)}

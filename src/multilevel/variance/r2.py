@@ -57,6 +57,11 @@ def r2(fit: Fit, scale: str = "link") -> dict[str, float]:
     """
     if check_scale(fit, scale) == "response":
         raise SettingError("R² is a partition of the linear predictor's variance", hint='Use scale="link" or "delta".')
+    if fit.sampled:
+        from .from_draws import r2_draws
+
+        marginal, conditional = r2_draws(fit, scale).mean(axis=0).tolist()
+        return {"marginal": marginal, "conditional": conditional}
     fixed, groups, residual = (
         _fixed_variance(fit, fit.estimates.beta),
         group_variances(fit),
@@ -107,12 +112,20 @@ def r2_levels(fit: Fit) -> dict[str, float]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MultilevelWarning)
         try:
-            null = fit.model.with_design(bare).fit(fit.estimator.name if fit.estimator.name in LIKELIHOODS else None)
+            null = _null(fit, bare)
         except (ConvergenceError, MultilevelError, np.linalg.LinAlgError):
             return {label: float("nan") for label in (*seen, RESIDUAL)}
     own = {**group_variances(fit), RESIDUAL: residual_variance(fit)}
     without = {**group_variances(null), RESIDUAL: residual_variance(null)}
     return {k: 1.0 - own[k] / without[k] if without[k] > 0.0 else float("nan") for k in own}
+
+
+def _null(fit: Fit, bare: Design) -> Fit:
+    """The model without predictors by the same estimator; by the default one where that has no likelihood."""
+    model = fit.model.with_design(bare)
+    if fit.sampled:
+        return fit.estimator.fit(model.with_priors(None))  # priors of predictors would have nothing to stand on
+    return model.fit(fit.estimator.name if fit.estimator.name in LIKELIHOODS else None)
 
 
 def _bare(fit: Fit, groups: tuple[Any, ...]) -> Design:
@@ -155,6 +168,10 @@ def _of_location(design: Design, j: int) -> bool:
 
 def _ends(fit: Fit, level: float) -> np.ndarray:
     """(2, 2) ends for the marginal and the conditional one."""
+    if fit.sampled:
+        from .from_draws import quantiles, r2_draws
+
+        return np.stack(quantiles(r2_draws(fit), level), axis=1)
     missing = np.full((2, 2), np.nan)
     certainty = mixed_certainty(fit) or generalized_certainty(fit)
     if certainty is None or _seconds(certainty) * DRAWS > SECONDS:

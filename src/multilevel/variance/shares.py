@@ -4,7 +4,8 @@
 
 For intercepts alone v_g is the variance of g. Intervals combine the profile intervals of the standard deviations
 (`variance/intervals.py`); with varying slopes they come from the observed information. In generalized models
-variances are those of the link's scale, and that of an observation is held at its estimate (`variance/scales.py`).
+variances are those of the link's scale, and that of an observation is held at its estimate (`variance/scales.py`). Of
+sampled fits everything is computed in each draw (`variance/from_draws.py`).
 
 References: Goldstein, Browne & Rasbash (2002), Understanding Statistics 1; Johnson (2014), Methods Ecol. Evol. 5.
 """
@@ -33,6 +34,11 @@ def shares(fit: Fit, level: float | None = None) -> dict[str, Any]:
     level : float, optional
         Coverage of the intervals of the shares; that of the fit otherwise.
     """
+    if fit.sampled:
+        from .from_draws import shares as of_draws
+
+        check_scale(fit, "link")
+        return of_draws(fit, fit.level if level is None else level)
     parts = components(fit, fit.level if level is None else level)
     total = sum(value for value, _ in parts.values())
     rows = [_share(parts, [label]) for label in parts]
@@ -47,6 +53,11 @@ def shares(fit: Fit, level: float | None = None) -> dict[str, Any]:
 
 def icc_table(fit: Fit, level: float | None = None) -> dict[str, Any]:
     """Columns ``group, kind, estimate, lower, upper``: both intraclass correlations of every grouping factor."""
+    if fit.sampled:
+        from .from_draws import icc_table as of_draws
+
+        check_scale(fit, "link")
+        return of_draws(fit, fit.level if level is None else level)
     parts = components(fit, fit.level if level is None else level)
     total = sum(value for value, _ in parts.values())
     containing = {label: own for label, own in _containing(fit.model.design).items() if label in parts}

@@ -4,7 +4,8 @@
 
 For one varying intercept λ_ℓ = n_ℓ τ² / (n_ℓ τ² + σ²): 1 leaves the level's own mean alone (no pooling), 0 replaces it
 by the population's (complete pooling). With several coefficients it is the average over them. Estimators that do not
-pool have λ = 1, whatever Σ they describe.
+pool have λ = 1, whatever Σ they describe. Of sampled fits λ is averaged over draws; in generalized models the effects of
+other factors are held there.
 
 Reference: Gelman & Pardoe (2006), Technometrics 48 (their pooling factor is 1 − λ).
 """
@@ -14,6 +15,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from .from_draws import shrinkages
 
 if TYPE_CHECKING:
     from ..fit.fit import Fit
@@ -39,8 +42,11 @@ def _by_group(fit: Fit) -> dict[str, tuple[np.ndarray, np.ndarray, tuple[str, ..
     sums: dict[str, np.ndarray] = {}
     sizes: dict[str, int] = {}
     out = {}
+    averaged = shrinkages(fit) if fit.sampled else []
     for t, g in enumerate(design.groups):
-        if fit.estimator.name in UNPOOLED:
+        if fit.sampled:
+            share = averaged[t]
+        elif fit.estimator.name in UNPOOLED:
             share = np.where(np.isnan(fit.estimates.effects[t]).any(axis=1), np.nan, float(len(g.names)))
         else:
             share = _share(fit.estimates.covariances[t], fit.effect_covariances[t])

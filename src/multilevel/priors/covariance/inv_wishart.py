@@ -4,8 +4,8 @@
 
 Conjugate, and what blocked Gibbs samplers need. One number ν holds for all variances, and large variances go with
 strong correlations; LKJ with priors of their own for standard deviations says what one means (Barnard, McCulloch &
-Meng 2000, Statistica Sinica 10). It is proper for ν > k − 1; with ν = k + 1 each correlation is uniform. For one coefficient it is
-sd² ~ inv_gamma(ν/2, scale/2).
+Meng 2000, Statistica Sinica 10). It is proper for ν > k − 1; with ν = k + 1 each correlation is uniform. For one
+coefficient it is sd² ~ inv_gamma(ν/2, scale/2).
 """
 
 from __future__ import annotations

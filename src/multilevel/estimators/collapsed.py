@@ -1,0 +1,127 @@
+"""The exact posterior: what can be integrated is, the rest is drawn by importance sampling or by NUTS.
+
+    p(θ, σ | y) ∝ p(θ, σ) ∫∫ p(y | β, u, θ, σ) p(β) du dβ,      then  (β, b) | θ, σ, y  exactly
+
+Linear models lose group effects and coefficients that way; generalized ones the group effects, by Laplace's approximation
+with weights that undo it. The few parameters left are drawn with even points, certified by the Pareto shape k̂ of their
+weights.
+
+Reference: `docs/bayes.md`, "Collapsed".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..core.collapsed import CollapsedPosterior
+from ..core.completed import Completed
+from ..fit.sample import Sample
+from .bayesian import Bayesian
+
+if TYPE_CHECKING:
+    from ..model.model import Model
+    from ..samplers.importance import Drawn
+
+MOST_COORDINATES = 15  # beyond which importance sampling is not tried
+TRUSTED = 0.7  # k̂ up to which its draws are
+POINTS_BEFORE, POINTS_MOST = 4096, 2**16
+
+
+@dataclass(frozen=True)
+class Collapsed(Bayesian):
+    """Settings: those of every Bayesian estimator; `tune` counts only where NUTS has to step in.
+
+    Notes
+    -----
+    Draws are independent. NUTS draws the parameters where k̂ is above 0.7 or more than 15 parameters are left;
+    `fit.sample.info["sampler"]` says which of both did.
+    """
+
+    def sample(self, model: Model) -> Sample:
+        target = _target(model)
+        if target.d <= MOST_COORDINATES:
+            from ..samplers.importance import draw
+
+            drawn = draw(target, self.draws * self.chains, self.seed, *_points(target))
+            if drawn.khat <= TRUSTED:
+                return self._independent(target, drawn)
+        return self._chained(model, target)
+
+    def _independent(self, target: Any, drawn: Drawn) -> Sample:
+        info = {
+            "sampler": f"importance sampling from {drawn.points} points",
+            "exact": True, "khat": drawn.khat, "ess": drawn.ess, "log_evidence": drawn.log_evidence,
+            "tune": 0, "seed": self.seed,
+        }  # fmt: skip
+        shape = (self.chains, self.draws)
+        log_prior = target.coordinates.log_prior(drawn.z)[0]
+        return sample_of(
+            target, drawn.z.reshape(*shape, -1), drawn.completed, drawn.log_density.reshape(shape),
+            log_prior.reshape(shape), {}, info,
+        )  # fmt: skip
+
+    def _chained(self, model: Model, target: Any) -> Sample:
+        """Markov chains on the collapsed density; with coefficients among the parameters where a prior of theirs
+        is not normal.
+        """
+        from ..samplers.nuts import sample
+
+        if isinstance(target, CollapsedPosterior) and not target.exact:
+            target = CollapsedPosterior(model, coefficients=True)
+        seeds = np.random.SeedSequence(self.seed).spawn(2)
+        chains = sample(target, draws=self.draws, tune=self.tune, chains=self.chains, seed=self.seed)
+        shape = chains.z.shape[:2]
+        flat = chains.z.reshape(-1, target.d)
+        completed = target.complete(flat, np.random.default_rng(seeds[1]))
+        exact = not np.any(completed.log_weights)
+        info = {
+            **chains.info, "sampler": "NUTS on the collapsed posterior", "exact": exact, "tune": self.tune,
+            "seed": self.seed,
+        }  # fmt: skip
+        log_prior = target.coordinates.log_prior(flat)[0].reshape(shape)
+        return sample_of(target, chains.z, completed, chains.log_density, log_prior, chains.stats, info)
+
+
+def sample_of(
+    target: Any, z: np.ndarray, completed: Completed, log_posterior: np.ndarray, log_prior: np.ndarray,
+    stats: dict[str, np.ndarray], info: dict[str, Any],
+) -> Sample:  # fmt: skip
+    """Draws by chain: z (C, S, d), and what was completed for each, one chain after another."""
+    shape = z.shape[:2]
+
+    def dealt(a: np.ndarray) -> np.ndarray:
+        return a.reshape(*shape, *a.shape[1:])
+
+    return Sample(
+        beta=dealt(completed.beta),
+        covariances=tuple(dealt(c) for c in completed.covariances),
+        effects=tuple(dealt(e) for e in completed.effects),
+        sigma=None if completed.sigma is None else dealt(completed.sigma),
+        constants={name: dealt(v) for name, v in completed.constants.items()},
+        z=z,
+        names=target.coordinates.names,
+        log_posterior=log_posterior,
+        log_prior=log_prior,
+        stats=stats,
+        info=info,
+    )
+
+
+def _target(model: Model) -> Any:
+    if model.is_linear:
+        return CollapsedPosterior(model)
+    from ..core.marginal import LaplacePosterior
+
+    return LaplacePosterior(model)
+
+
+def _points(target: Any) -> tuple[int, int]:
+    """Fewest and most points: as many as a second or two evaluates, but never fewer than the draws need."""
+    seconds = float(getattr(target, "seconds", 1e-4))
+    return POINTS_BEFORE, int(np.clip(2.0 / seconds, 2 * POINTS_BEFORE, POINTS_MOST))
+
+
+MEMBER = Collapsed
