@@ -1,5 +1,5 @@
-"""Sampled fits for tests of everything that reads draws: the approximate joint distribution of a likelihood fit, dealt to
-four chains as a sampler would hand it over."""
+"""Sampled fits for tests of everything that reads draws: the approximate joint distribution of a likelihood fit, dealt
+to four chains as a sampler would hand it over."""
 
 from __future__ import annotations
 

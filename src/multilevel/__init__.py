@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from . import errors as errors
     from . import plots as plot
+    from .checks.calibration import calibrate
     from .checks.check import advise, check
+    from .checks.compare_estimators import compare_estimators
     from .checks.influence import influence
     from .checks.kfold import kfold
     from .checks.logo import logo
@@ -31,13 +33,15 @@ if TYPE_CHECKING:
     from .inference.compare import compare
     from .inference.lrt import lrt
     from .model.model import Model
+    from .predictions.simulation import posterior_predictive
     from .reports.report import report
 
     __version__: str
 
 __all__ = [
-    "Fit", "Model", "__version__", "advise", "check", "compare", "datasets", "errors", "fit", "influence", "kfold",
-    "load", "logo", "loo", "lrt", "plot", "pooling", "prior_predictive", "prior_sensitivity", "report",
+    "Fit", "Model", "__version__", "advise", "calibrate", "check", "compare", "compare_estimators", "datasets",
+    "errors", "fit", "influence", "kfold", "load", "logo", "loo", "lrt", "plot", "pooling", "posterior_predictive",
+    "prior_predictive", "prior_sensitivity", "report",
 ]  # fmt: skip
 
 # public name → module and the name in it; no name means the module itself
@@ -51,6 +55,7 @@ _PLACES: dict[str, tuple[str, str | None]] = {
     "pooling": ("checks.pooling", "pooling"),
     "prior_predictive": ("checks.prior_predictive", "prior_predictive"),
     "prior_sensitivity": ("checks.sensitivity", "prior_sensitivity"),
+    "calibrate": ("checks.calibration", "calibrate"),
     "loo": ("checks.loo", "loo"),
     "logo": ("checks.logo", "logo"),
     "kfold": ("checks.kfold", "kfold"),
@@ -60,6 +65,8 @@ _PLACES: dict[str, tuple[str, str | None]] = {
     "compare": ("inference.compare", "compare"),
     "lrt": ("inference.lrt", "lrt"),
     "advise": ("checks.check", "advise"),
+    "compare_estimators": ("checks.compare_estimators", "compare_estimators"),
+    "posterior_predictive": ("predictions.simulation", "posterior_predictive"),
 }
 
 

@@ -31,6 +31,7 @@
     ├── MissingDataWarning, DtypeWarning, ResponseWarning
     ├── RankDeficiencyWarning, IdentifiabilityWarning
     ├── SeparationWarning                infinite coefficients
+    ├── PriorWarning                     a prior that holds a standard deviation down
     └── SingularFitWarning, ConvergenceWarning
 
 Each carries a stable `.code`, a `.hint` (the remedy) and a `.context` (the values it speaks of);
@@ -239,6 +240,12 @@ class SingularFitWarning(MultilevelWarning):
 
 class ConvergenceWarning(MultilevelWarning):
     default_code = "W_CONVERGENCE"
+
+
+class PriorWarning(MultilevelWarning):
+    """A prior that the data speak against."""
+
+    default_code = "W_PRIOR"
 
 
 def warn(warning: MultilevelWarning) -> MultilevelWarning:

@@ -22,7 +22,9 @@ import multilevel as ml
 from multilevel.errors import SettingError
 from multilevel.registry import members
 
-PLOTS = members("plots")
+OF_DRAWS = {"trace", "rank", "pair", "energy"}  # of sampled fits only (test_plots_of_draws.py)
+EVERY = members("plots")
+PLOTS = tuple(name for name in EVERY if name not in OF_DRAWS)
 SINGLE = [name for name in PLOTS if "ax" in inspect.signature(getattr(ml.plot, name)).parameters]
 GROUPED = [name for name in PLOTS if "group" in inspect.signature(getattr(ml.plot, name)).parameters]
 MODELS = ("eight", "classes", "ratings", "hostile", "singular", "many")
@@ -132,7 +134,7 @@ def test_tables_of_other_libraries():
 
 # --- the folder --------------------------------------------------------------------------------------------------
 def test_the_folder_lists_its_plots_and_refuses_others():
-    assert dir(ml.plot) == sorted(PLOTS)
+    assert dir(ml.plot) == sorted(EVERY)
     assert {"shrinkage", "caterpillar", "pooling", "fitted", "residuals"} <= set(PLOTS)
     with pytest.raises(AttributeError, match="no plot 'forrest'"):
         _ = ml.plot.forrest

@@ -18,7 +18,7 @@ from multilevel.plots.fitted import fitted_lines
 from multilevel.plots.shrinkage import compare
 from multilevel.registry import members
 
-PLOTS = members("plots")
+PLOTS = tuple(name for name in members("plots") if name not in ("trace", "rank", "pair", "energy"))
 FAMILIES = {
     "poisson": "count ~ x + (x | g)",
     "bernoulli": "yes ~ x + (1 | g)",

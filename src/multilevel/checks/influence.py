@@ -118,7 +118,8 @@ def influence(fit: Fit, group: str | None = None, rows: bool = False, refit: boo
     Parameters
     ----------
     fit : Fit
-        By ``reml``, ``ml``, ``laplace``, ``agq``, ``moments`` or ``complete``.
+        By ``reml``, ``ml``, ``laplace``, ``agq``, ``moments`` or ``complete``; or sampled, then by importance weights
+        on its draws, with their Pareto k̂ in the table (`psis_influence.py`).
     group : str, optional
         A grouping factor; the one with the fewest levels otherwise. Without group terms rows are left out.
     rows : bool
@@ -146,6 +147,10 @@ def influence(fit: Fit, group: str | None = None, rows: bool = False, refit: boo
         hint = 'Fit with "reml", "ml", "moments" or "complete".' if fit.model.is_linear else 'Fit with "laplace".'
         raise SettingError(f'influence needs a model of the rows, and "{fit.estimator.name}" has none', hint=hint)
     design = fit.model.design
+    if fit.sampled:
+        from .psis_influence import influence_by_weights
+
+        return influence_by_weights(fit, None if rows or not design.groups else outermost(fit, group), refit)
     if not fit.model.is_linear:
         from .influence_steps import influence_by_steps
 

@@ -43,6 +43,9 @@ class Strongest:
 
 def influence_findings(case: Case) -> list[Finding]:
     """One finding for all grouping factors that are small enough."""
+    if case.fit.sampled and case.model.groups:
+        case.skipped.append("influence of groups: importance weights on the draws answer; call influence(fit)")
+        return []
     if not case.model.groups or case.fit.estimator.name not in ESTIMATORS:
         return []
     if np.isinf(case.fit.estimates.beta).any() or not (case.solvable if case.model.is_linear else _affordable(case)):

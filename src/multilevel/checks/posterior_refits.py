@@ -15,8 +15,8 @@ import numpy as np
 
 from ..core.cubature import log_mean_exp
 from ..errors import ConvergenceError, MultilevelError, MultilevelWarning
+from ..predictions.integrated import Densities, Own
 from ..predictions.posterior import Posterior, posterior
-from .integrated import Densities, Own
 from .subsets import check_levels, without
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def left_out(fit: Fit, rows: np.ndarray) -> LeftOut | None:
     again = refitted(fit, rows)
     if again is None:
         return None
-    densities = Densities(fit, again)
+    densities = Densities.of_training(again)
     own = own_levels(fit, rows)
     log_p = densities.joint(rows, own)
     mean = mean_of_rows(fit, again, rows, own)
@@ -84,7 +84,9 @@ def own_levels(fit: Fit, rows: np.ndarray) -> Own:
     return out
 
 
-def mean_of_rows(fit: Fit, draws: Posterior, rows: np.ndarray, own: Own, weights: np.ndarray | None = None) -> np.ndarray:
+def mean_of_rows(
+    fit: Fit, draws: Posterior, rows: np.ndarray, own: Own, weights: np.ndarray | None = None
+) -> np.ndarray:
     """E y of rows over the draws (rows, K): vanished levels are averaged over their distribution."""
     from ..predictions.from_draws import _means, _straight, chunks
     from ..predictions.linear import training_rows

@@ -3,8 +3,10 @@
     y* ~ the fitted model with new group effects,    T a statistic of each level's rows
     z_ℓ = (T_ℓ − mean T*_ℓ) / sd T*_ℓ,               M = max_ℓ |z_ℓ| against max_ℓ |z*_ℓ|
 
-The simulations are at the estimates, so p-values are slightly cautious. A level is `outside` when its z exceeds what
-the largest of all levels reaches in 95% of the simulated data sets: one band for all levels together.
+The simulations are at the estimates, so p-values are slightly cautious; those of sampled fits are posterior predictive
+draws, each from other parameters, and their p-values P(T(y*) ≥ T(y) | y), two-sided, of all rows together as well. A
+level is `outside` when its z exceeds what the largest of all levels reaches in 95% of the simulated data sets: one band
+for all levels together.
 
 T is the mean, sd, min and max; of counts the share of zeros in place of the min; of yes or no the mean alone, which is
 all there is; of categories the share of each. Proportions of trials are divided by their trials.
@@ -15,7 +17,7 @@ Reference: Gelman, Meng & Stern (1996), Statistica Sinica 6.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +33,7 @@ from .working import is_count, scatters
 if TYPE_CHECKING:
     from ..fit.fit import Fit
 
+OVERALL = "all rows"
 STATISTICS = ("mean", "sd", "min", "max")
 CATEGORIES = 12  # shares of more categories than that are not compared
 BATCH = 4_000_000  # simulated numbers held at once
@@ -50,6 +53,8 @@ class Predictive:
     p_values : by statistic
         Of the most extreme level.
     support : where the response can be; bands end there.
+    above : by statistic, of sampled fits
+        (L,) share of the simulated statistics above the observed one, ties counted half.
     """
 
     group: str
@@ -62,6 +67,16 @@ class Predictive:
     limits: dict[str, float]
     p_values: dict[str, float]
     support: tuple[float, float] = (-np.inf, np.inf)
+    above: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def p_each(self, statistic: str) -> np.ndarray:
+        """Two-sided p-value of every level, unadjusted."""
+        from scipy.special import ndtr
+
+        if statistic in self.above:
+            share = self.above[statistic]
+            return np.asarray(2.0 * np.minimum(share, 1.0 - share))
+        return np.asarray(2.0 * ndtr(-np.abs(self.z[statistic])))
 
     def band(self, statistic: str) -> tuple[np.ndarray, np.ndarray]:
         """Ends of the simultaneous 95% band of every level."""
@@ -83,25 +98,24 @@ class Predictive:
 
 @dataclass(frozen=True, eq=False)
 class PredictiveChecks:
-    """Predictive checks of every grouping factor."""
+    """Predictive checks of every grouping factor; of sampled fits also of all rows together (`overall`)."""
 
     groups: tuple[Predictive, ...]
     draws: int
     native: str = "pandas"
+    overall: Predictive | None = None
 
     @property
     def table(self) -> Any:
         """Table: group, level, n, quantity, observed, expected, lower, upper (simultaneous), p_value, outside."""
         columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
-        for part in self.groups:
+        for part in (*([self.overall] if self.overall else []), *self.groups):
             for quantity in part.observed:
                 self._add(columns, part, quantity)
         return frame(self.native, columns)
 
     @staticmethod
     def _add(columns: dict[str, list[Any]], part: Predictive, quantity: str) -> None:
-        from scipy.special import ndtr
-
         z, (lower, upper) = part.z[quantity], part.band(quantity)
         columns["group"] += [part.group] * len(z)
         columns["level"] += part.levels
@@ -111,12 +125,16 @@ class PredictiveChecks:
         columns["expected"] += part.centre[quantity].tolist()
         columns["lower"] += lower.tolist()
         columns["upper"] += upper.tolist()
-        columns["p_value"] += (2.0 * ndtr(-np.abs(z))).tolist()
+        columns["p_value"] += part.p_each(quantity).tolist()
         columns["outside"] += (np.abs(z) > part.limits[quantity]).tolist()
 
     def summary(self) -> str:
         """One line for each grouping factor and statistic."""
         lines = [f"Predictive checks by group ({self.draws} simulated data sets)"]
+        if self.overall is not None:
+            lines[0] = f"Posterior predictive checks ({self.draws} data sets)"
+            each = [f"{q} {p_text(float(self.overall.p_each(q)[0]))}" for q in self.overall.observed]
+            lines.append(f"  all rows: {', '.join(each)}")
         for part in self.groups:
             for q in part.observed:
                 names = listed((part.levels[i] for i in part.outside(q)), 4) or "none"
@@ -131,7 +149,7 @@ class PredictiveChecks:
 COLUMNS = ("group", "level", "n", "quantity", "observed", "expected", "lower", "upper", "p_value", "outside")
 
 
-def predictive_checks(fit: Fit, n: int = 200, seed: int = 0) -> PredictiveChecks:
+def predictive_checks(fit: Fit, n: int = 200, seed: int = 0, target: str = "new_group") -> PredictiveChecks:
     """Statistics of each level's rows against data simulated from the fit.
 
     Parameters
@@ -140,6 +158,8 @@ def predictive_checks(fit: Fit, n: int = 200, seed: int = 0) -> PredictiveChecks
     n : int
         Simulated data sets, 20 or more.
     seed : int
+    target : {"new_group", "conditional"}
+        Group effects drawn anew for each data set, which asks about the groups' distribution too, or kept.
 
     Returns
     -------
@@ -148,7 +168,7 @@ def predictive_checks(fit: Fit, n: int = 200, seed: int = 0) -> PredictiveChecks
     Raises
     ------
     SettingError
-        For a model without grouping factors, and for too few simulations.
+        For a model without grouping factors that is not sampled, and for too few simulations.
 
     Examples
     --------
@@ -157,27 +177,38 @@ def predictive_checks(fit: Fit, n: int = 200, seed: int = 0) -> PredictiveChecks
     >>> predictive_checks(fit, n=50).groups[0].outside("mean").tolist()
     []
     """
-    if not fit.model.groups:
+    if not fit.model.groups and not fit.sampled:
         raise SettingError("this model has no grouping factor", hint="Add a term such as (1 | school).")
     if n < 20:
         raise SettingError(f"n={n} simulations are too few", hint="Use 200.")
     rng = np.random.default_rng(seed)
     design, scale, measure = fit.model.design, _trials(fit), _measure(fit)
     sums = {g.label: Sums(g.codes, len(g.levels)) for g in design.groups}
+    if fit.sampled:
+        sums[OVERALL] = Sums(np.zeros(design.n, np.int32), 1)
     parts: dict[str, list[dict[str, np.ndarray]]] = {label: [] for label in sums}
     batch = max(1, min(n, BATCH // max(design.n, 1)))
     for start in range(0, n, batch):
-        rows = fit.simulate(min(batch, n - start), seed=int(rng.integers(2**63)), target="new_group").T / scale
+        rows = fit.simulate(min(batch, n - start), seed=int(rng.integers(2**63)), target=target).T / scale
         for label, by in sums.items():
             parts[label].append(measure(rows, by))
-    labels, exact = {g.label: g.levels for g in design.groups}, fit.model.is_linear
+    labels, exact = {OVERALL: (OVERALL,), **{g.label: g.levels for g in design.groups}}, fit.model.is_linear
     found = []
     for label, by in sums.items():
         together = {q: np.concatenate([part[q] for part in parts[label]], axis=1) for q in parts[label][0]}
-        found.append(
-            _compared(label, labels[label], by, measure(design.response[:, None], by), together, exact, _support(fit))
-        )
-    return PredictiveChecks(tuple(found), n, fit.model.native)
+        own = measure(design.response[:, None], by)
+        part = _compared(label, labels[label], by, own, together, exact, _support(fit))
+        found.append(replace(part, above=_above(own, together)) if fit.sampled else part)
+    overall = found.pop() if fit.sampled else None
+    return PredictiveChecks(tuple(found), n, fit.model.native, overall)
+
+
+def _above(own: dict[str, np.ndarray], simulated: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Shares of simulated statistics above the observed ones, with ties counted half."""
+    return {
+        q: np.mean(simulated[q] > values, axis=1) + 0.5 * np.mean(simulated[q] == values, axis=1)
+        for q, values in own.items()
+    }
 
 
 Measure = Callable[[np.ndarray, Sums], dict[str, np.ndarray]]

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.prior_draws import PriorDraws, prior_draws
+from ..core.coordinates import coordinates
 from ..data.frames import frame
 from ..errors import SettingError, printable
 from ..fit.estimates import correlation_pairs
 from ..links import forward
+from ..samplers.from_prior import Parameters, draw_parameters
 
 if TYPE_CHECKING:
     from ..model.model import Model
@@ -75,7 +76,9 @@ class PriorPredictive:
         for name, (draws, seen) in self.statistics.items():
             lines.append(f"{name:<{width}}{_numbers(draws)}{seen:>12.4g}")
         if self.clipped:
-            lines.append(f"{100.0 * self.clipped:.3g}% of the draws reach means beyond 1e13: tighter priors are needed.")
+            lines.append(
+                f"{100.0 * self.clipped:.3g}% of the draws reach means beyond 1e13: tighter priors are needed."
+            )
         return "\n".join(lines)
 
     __str__ = summary
@@ -114,24 +117,25 @@ def prior_predictive(model: Model, draws: int = 500, seed: int = 0) -> PriorPred
     if not isinstance(draws, int | np.integer) or draws < 2:
         raise SettingError(f"draws={printable(repr(draws))} is not a whole number of at least 2")
     rng = np.random.default_rng(seed)
-    drawn = prior_draws(model, int(draws), rng)
-    y, clipped = _responses(model, drawn, int(draws), rng)
+    drawn = draw_parameters(model, coordinates(model, model.priors, not model.is_linear), int(draws), rng)
+    y, clipped = _responses(model, drawn, rng)
     observed = np.asarray(model.design.response, dtype=float)
     return PriorPredictive(_named(model, drawn), y, observed, _statistics(model, y, observed), clipped, model.native)
 
 
 # --- responses ---------------------------------------------------------------------------------------------------
-def _responses(model: Model, drawn: PriorDraws, draws: int, rng: np.random.Generator) -> tuple[np.ndarray, float]:
+def _responses(model: Model, drawn: Parameters, rng: np.random.Generator) -> tuple[np.ndarray, float]:
     design, distribution = model.design, model.distribution
     names = design.layout.names if not model.is_linear else ("mu", *(p.name for p in distribution.family.further))
     observations, clipped = model.observations, 0
     trials = observations.trials
-    out = np.empty((draws, design.n))
-    for s in range(draws):
-        eta = _predictors(model, drawn, s, rng)
+    constants = {**drawn.constants, "sigma": drawn.sigma} if model.is_linear else drawn.constants
+    out = np.empty((len(drawn), design.n))
+    for s in range(len(drawn)):
+        eta = _predictors(model, drawn, s)
         for d, (name, link) in enumerate(zip(names, distribution.links, strict=True)):
-            if name in drawn.constants:
-                eta[:, d] = forward(link, drawn.constants[name][s])
+            if name in constants:
+                eta[:, d] = forward(link, constants[name][s])
             most = LARGEST.get(link, np.inf)
             clipped += bool(d == 0 and np.any(eta[:, d] > most))
             eta[:, d] = np.clip(eta[:, d], -most, most)
@@ -141,10 +145,10 @@ def _responses(model: Model, drawn: PriorDraws, draws: int, rng: np.random.Gener
         with np.errstate(all="ignore"):
             y = distribution.simulate(observations, eta, rng)
         out[s] = y if trials is None else y / trials
-    return out, clipped / draws
+    return out, clipped / len(drawn)
 
 
-def _predictors(model: Model, drawn: PriorDraws, s: int, rng: np.random.Generator) -> np.ndarray:
+def _predictors(model: Model, drawn: Parameters, s: int) -> np.ndarray:
     """η (n, m) of one draw, every level with effects of its own."""
     design = model.design
     owner = design.fixed_predictor if len(design.fixed_predictor) else np.zeros(len(design.fixed_names), np.int64)
@@ -154,17 +158,14 @@ def _predictors(model: Model, drawn: PriorDraws, s: int, rng: np.random.Generato
             eta[:, d] = offset
     for j, column in enumerate(design.fixed_columns):
         eta[:, owner[j]] += drawn.beta[s, j] * (1.0 if column is None else column)
-    for group, covariance in zip(design.groups, drawn.covariances, strict=True):
-        values, vectors = np.linalg.eigh(covariance[s])
-        root = vectors * np.sqrt(np.maximum(values, 0.0))
-        effects = rng.standard_normal((len(group.levels), len(group.names))) @ root.T
+    for group, effects in zip(design.groups, drawn.effects, strict=True):
         for j, column in enumerate(group.columns):
-            eta[:, group.predictor] += effects[group.codes, j] * (1.0 if column is None else column)
+            eta[:, group.predictor] += effects[s, group.codes, j] * (1.0 if column is None else column)
     return eta
 
 
 # --- what is told ------------------------------------------------------------------------------------------------
-def _named(model: Model, drawn: PriorDraws) -> dict[str, np.ndarray]:
+def _named(model: Model, drawn: Parameters) -> dict[str, np.ndarray]:
     design = model.design
     gone = {j for j, _ in model.dropped}
     out = {
@@ -179,7 +180,10 @@ def _named(model: Model, drawn: PriorDraws) -> dict[str, np.ndarray]:
             for i, j in correlation_pairs(len(group.names)):
                 cor = covariance[:, i, j] / (sd[:, i] * sd[:, j])
                 out[f"cor[{group.label}, {group.names[j]}, {group.names[i]}]"] = cor
-    return {**out, **drawn.constants, **drawn.extras}
+    if model.is_linear and design.known_se is None:
+        out["sigma"] = drawn.sigma
+    scales = {name: np.exp(drawn.extras[:, i]) for i, (name, _) in enumerate(model.priors.extras)}
+    return {**out, **drawn.constants, **scales}
 
 
 def _statistics(model: Model, y: np.ndarray, observed: np.ndarray) -> dict[str, tuple[np.ndarray, float]]:

@@ -17,9 +17,9 @@ import numpy as np
 
 from ..core.cubature import log_mean_exp
 from ..numerics.psis import psis, threshold
+from ..predictions.integrated import Densities
 from ..predictions.posterior import posterior
 from .held_out import errors, squares
-from .integrated import Densities
 from .posterior_refits import left_out, mean_of_rows, own_levels
 from .score import Score, named
 
@@ -37,7 +37,7 @@ def logo_of_draws(fit: Fit, label: str, codes: np.ndarray, levels: tuple[str, ..
     `refit` fits again without the groups whose k̂ is too large; the others have no need of it.
     """
     draws = posterior(fit).thinned(max(FEWEST, WORK // max(fit.model.design.n, 1)))
-    densities, limit = Densities(fit, draws), threshold(len(draws))
+    densities, limit = Densities.of_training(draws), threshold(len(draws))
     elpd, khat = np.empty(len(levels)), np.empty(len(levels))
     mean: np.ndarray | None = None
     again = 0

@@ -2,8 +2,8 @@
 
     p(y_i | y₋ᵢ) = 1 / E[1 / p(y_i | φ) | y],    weights w_s ∝ 1 / p(y_i | φ_s), smoothed (`numerics/psis.py`)
 
-Where k̂ says that these weights are not reliable, because the row alone holds an effect of its group in place, that effect
-is integrated out: with R the rows of the group, φ without its effects,
+Where k̂ says that these weights are not reliable, because the row alone holds an effect of its group in place, that
+effect is integrated out: with R the rows of the group, φ without its effects,
 
     p(y_i | y₋ᵢ) = 1 / E[1 / p(y_i | y_R∖i, φ) | y],    p(y_i | y_R∖i, φ) = p(y_R | φ) / p(y_R∖i | φ)
 
@@ -23,10 +23,10 @@ import numpy as np
 from ..core.cubature import log_mean_exp
 from ..numerics.psis import psis, threshold
 from ..predictions.from_draws import chunks
+from ..predictions.integrated import Densities, Own
 from ..predictions.posterior import posterior, tiled
 from ..predictions.uncertain import part
 from .held_out import errors, squares
-from .integrated import Densities, Own
 from .score import Score, named
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ MOST_EFFECTS = 5
 
 
 @dataclass(eq=False)
-class Rows:
+class Found:
     """What is found row by row: log densities without and with the row's own data, E y without it, k̂."""
 
     elpd: np.ndarray
@@ -49,7 +49,7 @@ class Rows:
 
 def loo_of_draws(fit: Fit, refit: bool = False) -> Score:
     """Leave-one-out score of a sampled fit; see `loo.loo`."""
-    densities = Densities(fit, posterior(fit))
+    densities = Densities.of_training(posterior(fit))
     found = _by_weights(densities)
     first = np.flatnonzero(found.khat > found.limit)
     for own in (_narrowest, _all_levels):
@@ -70,10 +70,10 @@ def loo_of_draws(fit: Fit, refit: bool = False) -> Score:
     )  # fmt: skip
 
 
-def _by_weights(densities: Densities) -> Rows:
+def _by_weights(densities: Densities) -> Found:
     """Every row by importance weights, a portion of the rows at a time."""
     draws, rows, obs = densities.draws, densities.rows, densities.obs
-    distribution = densities.fit.model.distribution
+    distribution = densities.draws.fit.model.distribution
     s = len(draws)
     parts: list[tuple[np.ndarray, ...]] = []
     for index in chunks(rows.n, max(1, draws.chunk() // 4)):
@@ -87,14 +87,15 @@ def _by_weights(densities: Densities) -> Rows:
         mean = np.einsum("sn,snk->nk", weights, means)
         elpd = _log_sum_exp(smoothed.log_weights + log_p)
         parts.append((elpd, _log_sum_exp(log_p) - np.log(s), mean, smoothed.khat))
-    return Rows(*(np.concatenate([p[j] for p in parts]) for j in range(4)), threshold(s))
+    elpd, fitted, mean, khat = (np.concatenate([p[j] for p in parts]) for j in range(4))
+    return Found(elpd, fitted, mean, khat, threshold(s))
 
 
-def _integrated(densities: Densities, found: Rows, i: int, own: Own | None) -> None:
+def _integrated(densities: Densities, found: Found, i: int, own: Own | None) -> None:
     """Row i with the effects of its groups integrated, where that makes its weights better."""
     if own is None:
         return
-    groups = densities.fit.model.design.groups
+    groups = densities.draws.fit.model.design.groups
     near = np.zeros(densities.rows.n, dtype=bool)
     for t, levels in own.items():
         near |= groups[t].codes == levels[0]
@@ -133,7 +134,7 @@ def _own(fit: Fit, i: int, labels: list[str]) -> Own | None:
     return {t: groups[t].codes[i : i + 1] for t in terms}
 
 
-def _again(fit: Fit, found: Rows, rows: np.ndarray) -> int:
+def _again(fit: Fit, found: Found, rows: np.ndarray) -> int:
     """These rows by fits without them; how many could not be fitted."""
     from .posterior_refits import left_out
 

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .fits import fit_of, model_of, settings_of, table_of, write_report
+from .fits import estimator_settings, fit_of, model_of, table_of, write_report
 from .status import DONE, RefusedError, UsageError
 from .streams import check_outputs, write_json
 
@@ -43,7 +43,7 @@ def compare(options: argparse.Namespace) -> int:
 
     table = table_of(options)
     models = on_common_rows([model_of(options, table, formula) for formula in options.formula])
-    settings = settings_of(options.set)
+    settings = estimator_settings(options)
     fits = [model.fit(options.estimator, **settings) for model in models]
     return _answer(compare(*fits, group=options.group, seed=options.seed), options)
 

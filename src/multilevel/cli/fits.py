@@ -26,7 +26,7 @@ FAILING = (errors.SingularFitWarning, errors.ConvergenceWarning)  # warnings tha
 def fit(options: argparse.Namespace) -> int:
     outputs = [options.json if options.json != "-" else None, options.save, options.report]
     check_outputs(outputs, options.data, options.force)
-    settings = settings_of(options.set)
+    settings = estimator_settings(options)
     from ..fit.tables import check_level
 
     level = check_level(options.level)
@@ -97,7 +97,19 @@ def model_of(options: argparse.Namespace, table: Table, formula: str | None = No
         link=options.link,
         weights=options.weights,
         offset=options.offset,
+        priors=priors_of(vars(options).get("prior") or []),
     )
+
+
+def priors_of(given: Sequence[str]) -> Any:
+    """What `--prior` says, as `Model` takes it: a set's name, priors by parameter, or both; None without any."""
+    sets = [text.strip() for text in given if "=" not in text and "~" not in text]
+    pairs = [text for text in given if "=" in text or "~" in text]
+    if len(sets) > 1:
+        raise UsageError(f"--prior takes one set, not {errors.listed(sets)}")
+    if sets:
+        pairs = [f"set={sets[0]}", *pairs]
+    return pairs or None
 
 
 def with_trials(formula: str, column: str) -> str:
@@ -124,7 +136,7 @@ def fit_of(options: argparse.Namespace) -> tuple[Fit, Table | None]:
     """The fit of data and formula, with its table; or the saved fit that is named."""
     if options.formula is not None:
         table = table_of(options)
-        return model_of(options, table).fit(options.estimator, **settings_of(options.set)), table
+        return model_of(options, table).fit(options.estimator, **estimator_settings(options)), table
     from ..fit.store import load
 
     with input_errors():
@@ -164,6 +176,29 @@ def settings_of(pairs: Sequence[str]) -> dict[str, Any]:
     return out
 
 
+SAMPLING = ("draws", "tune", "chains")
+
+
+def estimator_settings(options: argparse.Namespace) -> dict[str, Any]:
+    """Settings of the estimator: ``--set``, and of samplers ``--draws``, ``--tune``, ``--chains`` and ``--seed``."""
+    given = {name: value for name in SAMPLING if (value := vars(options).get(name)) is not None}
+    if given and options.estimator is None:
+        raise UsageError(f"--{next(iter(given))} is a setting of samplers", hint="Name one: --estimator nuts.")
+    if options.estimator is not None and "seed" in _fields(options.estimator):
+        given["seed"] = options.seed
+    return given | settings_of(options.set)
+
+
+def _fields(estimator: str) -> tuple[str, ...]:
+    """Names of an estimator's settings; none of an unknown one, which fitting will refuse."""
+    from dataclasses import fields
+
+    from ..registry import member, members
+
+    name = estimator.lower().replace("-", "_")
+    return tuple(f.name for f in fields(member("estimators", name))) if name in members("estimators") else ()
+
+
 def _at_level(fit: Fit, level: float) -> Fit:
     from ..fit.fit import Fit
 
@@ -171,7 +206,7 @@ def _at_level(fit: Fit, level: float) -> Fit:
 
 
 def insist(fit: Fit) -> None:
-    """Refuse a fit that did not converge or lost a rank."""
+    """Refuse a fit that did not converge or lost a rank, and draws that failed their diagnostics."""
     failing = [w for w in fit.warnings if isinstance(w, FAILING)]
     if failing or not fit.converged:
         reason = failing[0].message if failing else "the fit has not converged"

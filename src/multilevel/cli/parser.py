@@ -86,15 +86,26 @@ def _add_columns(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--trials", metavar="COL", help="column of trials, of which the response counts the successes")
     parser.add_argument("--weights", metavar="COL", help="column of precisions; frequencies: y | weights(COL) ~ …")
     parser.add_argument("--offset", metavar="COL", help="column added to the linear predictor")
+    _add_priors(parser)
 
 
 def _add_estimator(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--estimator", metavar="E", help="reml or laplace (with groups), complete (without), …")
+    parser.add_argument("--estimator", metavar="E", help="reml or laplace (with groups), complete (without), nuts, …")
     parser.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], help="a setting of the estimator")
+    parser.add_argument("--draws", metavar="N", type=int, help="of samplers: draws kept of each chain (1000)")
+    parser.add_argument("--tune", metavar="N", type=int, help="of samplers: draws of each chain before these (1000)")
+    parser.add_argument("--chains", metavar="N", type=int, help="of samplers: number of chains (4)")
+
+
+def _add_priors(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--prior", metavar="NAME=DIST", action="append", default=[],
+        help='"sd[school]=exponential(1)", once for each; or a set: brms, rstanarm, flat',
+    )  # fmt: skip
 
 
 def _add_seed(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--seed", metavar="S", type=int, default=0, help="of whatever is simulated (0)")
+    parser.add_argument("--seed", metavar="S", type=int, default=0, help="of whatever is drawn or simulated (0)")
 
 
 def _add_json(parser: argparse.ArgumentParser) -> None:
@@ -115,7 +126,7 @@ def _add_fit(commands: Any) -> None:
     parser.add_argument("--save", metavar="FILE", help="save the fit for `multilevel predict` and ml.load")
     parser.add_argument("--report", metavar="FILE.html", help="write the report, one HTML file that needs no network")
     _add_seed(parser)
-    parser.add_argument("--strict", action="store_true", help="status 4 for a singular fit too")
+    parser.add_argument("--strict", action="store_true", help="status 4 for a singular fit or bad draws too")
     _add_force(parser)
 
 

@@ -40,6 +40,10 @@ class Engine(Protocol):
 
     weighted: bool  # whether completed draws carry weights
 
+    @property
+    def seconds(self) -> float:
+        """Rough time of one value."""
+
     def start(self, point: Restricted) -> np.ndarray:
         """z (d,) of estimates."""
 
@@ -93,6 +97,11 @@ class CollapsedPosterior:
         """Whether completed draws need no weights."""
         return not self.engine.weighted
 
+    @property
+    def seconds(self) -> float:
+        """Rough time of one evaluation, from sizes alone."""
+        return self.engine.seconds
+
     def start(self) -> np.ndarray:
         """z of the restricted-likelihood estimates, away from the boundary; coefficients at theirs."""
         if self._start is None:
@@ -119,7 +128,8 @@ class CollapsedPosterior:
 
     def complete(self, z: np.ndarray, rng: np.random.Generator) -> Completed:
         """Draws of coefficients and group effects given each point (N, d)."""
-        return self.engine.complete(np.atleast_2d(z), rng)
+        with np.errstate(all="ignore"):
+            return self.engine.complete(np.atleast_2d(z), rng)
 
 
 class Units:

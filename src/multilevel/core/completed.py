@@ -42,3 +42,14 @@ class Completed:
             {name: v[index] for name, v in self.constants.items()},
             self.log_weights[index],
         )
+
+    def joined(self, other: Completed) -> Completed:
+        """These draws, and then others of the same model."""
+        return Completed(
+            np.concatenate([self.beta, other.beta]),
+            None if self.sigma is None or other.sigma is None else np.concatenate([self.sigma, other.sigma]),
+            tuple(np.concatenate(pair) for pair in zip(self.covariances, other.covariances, strict=True)),
+            tuple(np.concatenate(pair) for pair in zip(self.effects, other.effects, strict=True)),
+            {name: np.concatenate([v, other.constants[name]]) for name, v in self.constants.items()},
+            np.concatenate([self.log_weights, other.log_weights]),
+        )

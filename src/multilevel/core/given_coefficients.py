@@ -51,6 +51,10 @@ class GivenCoefficients:
         kept = np.delete(of_c, units.dropped, axis=0)
         self.log_jacobian = float(np.linalg.slogdet(kept)[1]) if kept.size else 0.0
 
+    @property
+    def seconds(self) -> float:
+        return self.elimination.seconds / 2.0
+
     def start(self, point: Restricted) -> np.ndarray:
         coords = self.units.coordinates
         c = np.linalg.pinv(coords.to_beta) @ point.beta if coords.to_beta.size else np.zeros(coords.to_beta.shape[1])

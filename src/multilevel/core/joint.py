@@ -5,9 +5,9 @@
 Coordinates x are white noise, were the log-likelihood the quadratic of `anchor.py`: given θ, the coefficients and
 effects of a quadratic likelihood are normal, and ξ is that normal's noise.
 
-    x = (ξ_θ, ξ_c, ξ_u),    θ = θ̂ + T ξ_θ,    c = K'⁻¹(K⁻¹f + ξ_c),    u = R'⁻¹(a − Bc + ξ_u)        (numerics/whitened.py)
+    x = (ξ_θ, ξ_c, ξ_u),    θ = θ̂ + T ξ_θ,    c = K'⁻¹(K⁻¹f + ξ_c),    u = R'⁻¹(a − Bc + ξ_u)
 
-So groups about which the rows say much are centred on what they say, groups about which they say little on their
+with the matrices of `numerics/whitened.py`. So groups about which the rows say much are centred on what they say, groups about which they say little on their
 population, each level to the degree that it has information, for any value of their standard deviation: the funnels of
 both usual parametrisations are gone, and coefficients that effects compete with move with them. The Jacobian
 −Σ log|R| − log|K| and all derivatives are exact: draws are from the posterior, however rough the quadratic.
@@ -20,8 +20,7 @@ non-centred); Papaspiliopoulos, Roberts & Sköld (2007), Statistical Science 22 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -34,16 +33,15 @@ if TYPE_CHECKING:
     from ..model.model import Model
 
 
-@dataclass
 class _Way:
-    """What one point's way from noise to effects left behind, for the way back."""
+    """What one point's way from noise to the effects of one factor leaves behind, for the way back."""
 
-    R: list[np.ndarray]
-    Y: list[np.ndarray]
-    K: np.ndarray
-    h: np.ndarray
-    c: np.ndarray
-    log_jacobian: float
+    __slots__ = ("K", "R", "Y", "c", "h")
+
+    def __init__(self, a: np.ndarray, t: np.ndarray) -> None:
+        p = t.shape[2] - 1
+        self.R, self.Y = np.zeros_like(a), np.empty_like(t)
+        self.K, self.h, self.c = np.empty((p, p)), np.empty(p), np.empty(p)
 
 
 class JointPosterior:
@@ -68,8 +66,11 @@ class JointPosterior:
         self.inside = marginal.maps
         self.p = len(self.anchor.inner)
         self.coupled = len(self.factors) == 1
-        self.own = self.anchor.inner - self.coordinates.coefficients.start  # places of the inner ones in c
-        self.fixed_root = None if self.coupled else np.linalg.cholesky(self.anchor.G)
+        g, r = self.anchor.G, self.anchor.r
+        self.quadratic = (g, r) if self.coupled else (np.zeros((0, 0)), np.zeros(0))
+        self.centre = np.linalg.solve(g, r) if self.p else r  # of the coefficients where no effects move them
+        self.spread = np.linalg.inv(np.linalg.cholesky(g)) if self.p else g
+        self.shapes = [(f.n_levels, f.k) for f in self.factors]
 
     @property
     def d(self) -> int:
@@ -106,38 +107,28 @@ class JointPosterior:
             out.append(lam)
         return out
 
-    def _forth(self, lam: list[np.ndarray], x: np.ndarray, u: np.ndarray) -> _Way:
-        """One point: u (q,) is filled in; c and the Jacobian are in what is returned."""
-        a, kernels = self.anchor, self.kernels
-        F, f = (a.G.copy(), a.r.copy()) if self.coupled else (a.G, a.r)
-        R, Y, log_jacobian = [], [], 0.0
-        none = (np.zeros((0, 0)), np.zeros(0))
-        for j, v in enumerate(lam):
-            R.append(np.zeros_like(a.A[j]))
-            Y.append(np.empty_like(a.T[j]))
-            into = (F, f) if self.coupled else none
-            log_jacobian -= kernels.eliminate(v, a.A[j], a.T[j], R[j], Y[j], *into)
-        root = np.linalg.cholesky(F) if self.fixed_root is None else self.fixed_root
-        h = np.linalg.solve(root, f)
-        c = np.linalg.solve(root.T, h + x[a.inner])
-        log_jacobian -= float(np.log(np.diag(root)).sum())
-        noise = x[self.coordinates.d :]
-        for j, span in enumerate(self.rows.spans):
-            shape = Y[j].shape[:2]
-            shift = c if self.coupled else none[1]
-            kernels.effects(R[j], Y[j], shift, noise[span].reshape(shape), u[span].reshape(shape))
-        return _Way(R, Y, root, h, c, log_jacobian)
-
-    def _placed(self, x: np.ndarray) -> tuple[np.ndarray, list[np.ndarray], list[np.ndarray], np.ndarray, list[_Way]]:
-        """z, L of every term, λ of every factor, u (N, q) and the ways of points x."""
+    def _placed(self, x: np.ndarray) -> tuple[Any, ...]:
+        """z, L of every term, λ of every factor, u (N, q), log Jacobians and the ways of points x."""
+        a, first = self.anchor, self.coordinates.d
         z = self._outer(x)
         factors = self.coordinates.factors(z)
-        lam = [np.ascontiguousarray(v) for v in self._lam(factors)]
-        u = np.empty((len(x), self.rows.q))
-        ways = [self._forth([v[i] for v in lam], x[i], u[i]) for i in range(len(x))]
-        for i, way in enumerate(ways):
-            z[i, self.anchor.inner] = way.c
-        return z, factors, lam, u, ways
+        lam = self._lam(factors)
+        u, log_jacobian = np.empty((len(x), self.rows.q)), np.zeros(len(x))
+        if not self.coupled:
+            z[:, a.inner] = self.centre + x[:, a.inner] @ self.spread
+        own = np.ascontiguousarray(x[:, a.inner]) if self.coupled else np.zeros((len(x), 0))
+        ways = []
+        for i in range(len(x)):
+            for j, (span, shape) in enumerate(zip(self.rows.spans, self.shapes, strict=True)):
+                way = _Way(a.A[j], a.T[j])
+                log_jacobian[i] += self.kernels.forth(
+                    lam[j][i], a.A[j], a.T[j], *self.quadratic, own[i], x[i, first:][span].reshape(shape),
+                    way.R, way.Y, way.K, way.h, way.c, u[i, span].reshape(shape),
+                )  # fmt: skip
+                ways.append(way)
+            if self.coupled:
+                z[i, a.inner] = ways[-1].c
+        return z, factors, lam, u, log_jacobian, ways
 
     def _effects(self, lam: list[np.ndarray], u: np.ndarray) -> np.ndarray:
         """b = λu (N, q), in the units of the core."""
@@ -159,21 +150,15 @@ class JointPosterior:
 
     def gradients(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Log densities (N,) and gradients (N, d) of several points; −∞ where the density fails."""
-        try:
-            z, factors, lam, u, ways = self._placed(x)
-        except np.linalg.LinAlgError:  # overflow of one of them
-            return self._each(x)
+        z, factors, lam, u, log_jacobian, ways = self._placed(x)
         b = self._effects(lam, u)
         c = z[:, self.coordinates.coefficients]
         value, by_c, by_b = self.rows.evaluate(c, b)
         prior, by_z = self.coordinates.log_prior(z)
         by_z[:, self.coordinates.coefficients] += by_c
-        value = value + prior - 0.5 * np.einsum("nq,nq->n", u, u)
-        value += np.array([way.log_jacobian for way in ways])
-        slope = np.zeros_like(x)
-        by_factor = [np.zeros_like(f) for f in factors]
-        for i, way in enumerate(ways):
-            self._back([v[i] for v in lam], way, u[i], by_b[i], by_z[i], slope[i], [s[i] for s in by_factor])
+        value = value + prior + log_jacobian - 0.5 * np.einsum("nq,nq->n", u, u)
+        slope = np.empty_like(x)
+        by_factor = self._back(lam, ways, u, by_b, by_z, slope)
         by_z += self.coordinates.pull(z, factors, by_factor)
         slope[:, self.anchor.outer] = by_z[:, self.anchor.outer] @ self.anchor.root
         good = np.isfinite(value) & np.isfinite(slope).all(axis=1)
@@ -181,42 +166,30 @@ class JointPosterior:
             value, slope = np.where(good, value, -np.inf), np.where(good[:, None], slope, 0.0)
         return value, slope
 
-    def _each(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        if len(x) == 1:
-            return np.array([-np.inf]), np.zeros_like(x)
-        parts = [self.gradients(row[None]) for row in x]
-        return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
-
-    def _back(self, lam, way, u, by_b, by_z, slope, by_factor) -> None:  # type: ignore[no-untyped-def]
-        """Derivatives by x (but the outer ones) into `slope`, by L of every term into `by_factor`; one point."""
-        a, kernels = self.anchor, self.kernels
-        by_c = by_z[a.inner]
-        by_lam = []
-        for j, (factor, span) in enumerate(zip(self.factors, self.rows.spans, strict=True)):
-            shape = (factor.n_levels, factor.k)
-            own_u, own_b = u[span].reshape(shape), by_b[span].reshape(shape)
-            by_lam.append(own_b.T @ own_u)
-            noise = slope[self.coordinates.d :][span].reshape(shape)
-            into = by_c if self.coupled else np.zeros(0)
-            kernels.effects_back(way.R[j], way.Y[j], own_b @ lam[j] - own_u, noise, into)
-        noise_c = np.linalg.solve(way.K, by_c)
-        slope[a.inner] = noise_c
+    def _back(self, lam, ways, u, by_b, by_z, slope) -> list[np.ndarray]:  # type: ignore[no-untyped-def]
+        """Derivatives by the noise of c and u into `slope`; by L of every term (N, k, k) as the result."""
+        a, first = self.anchor, self.coordinates.d
+        by_lam = [np.zeros_like(v) for v in lam]
+        if not self.coupled:
+            slope[:, a.inner] = by_z[:, a.inner] @ self.spread.T
+        by_c = np.ascontiguousarray(by_z[:, a.inner]) if self.coupled else np.zeros((len(u), 0))
+        by_noise = np.empty_like(by_c)
+        steps = iter(ways)
+        for i in range(len(u)):
+            for j, (span, shape) in enumerate(zip(self.rows.spans, self.shapes, strict=True)):
+                way = next(steps)
+                self.kernels.back(
+                    lam[j][i], a.A[j], a.T[j], way.R, way.Y, way.K, way.h, way.c, u[i, span].reshape(shape),
+                    by_b[i, span].reshape(shape), by_c[i], by_noise[i], slope[i, first:][span].reshape(shape),
+                    by_lam[j][i],
+                )  # fmt: skip
         if self.coupled:
-            by_f = np.linalg.solve(way.K.T, noise_c)
-            by_F = -np.tril(np.outer(way.c, noise_c) + np.outer(by_f, way.h)) - np.diag(1.0 / np.diag(way.K))
-            kernels.cholesky_back(way.K, by_F)
-            rest = (way.c, by_F, by_f)
-        else:
-            rest = (np.zeros(0), np.zeros((0, 0)), np.zeros(0))
-        for j, (factor, span) in enumerate(zip(self.factors, self.rows.spans, strict=True)):
-            shape = (factor.n_levels, factor.k)
-            noise = slope[self.coordinates.d :][span].reshape(shape)
-            c, by_F, by_f = rest
-            kernels.eliminate_back(
-                lam[j], a.A[j], a.T[j], way.R[j], way.Y[j], u[span].reshape(shape), noise, c, by_F, by_f, by_lam[j]
-            )
-            for t, first, last in factor.terms:
-                by_factor[t][:] = self.inside[t].T @ by_lam[j][first:last, first:last]
+            slope[:, a.inner] = by_noise
+        by_factor: list[np.ndarray] = [np.zeros(0)] * len(self.inside)
+        for factor, v in zip(self.factors, by_lam, strict=True):
+            for t, begin, end in factor.terms:
+                by_factor[t] = self.inside[t].T @ v[:, begin:end, begin:end]
+        return by_factor
 
     # --- draws -----------------------------------------------------------------------------------------------------
     def points(self, x: np.ndarray) -> np.ndarray:
@@ -225,7 +198,7 @@ class JointPosterior:
 
     def complete(self, x: np.ndarray, rng: np.random.Generator | None = None) -> Completed:
         """Everything at points x (N, d), in the units of the data; nothing is left to be drawn."""
-        z, factors, _, u, _ = self._placed(x)
+        z, factors, _, u, *_ = self._placed(x)
         effects: list[np.ndarray] = [np.zeros(0)] * len(factors)
         for factor, span in zip(self.factors, self.rows.spans, strict=True):
             own = u[:, span].reshape(len(x), factor.n_levels, factor.k)

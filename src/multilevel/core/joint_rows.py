@@ -7,6 +7,7 @@ Points stand one after another as if they were more rows, so that a family's ari
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from functools import cache
 
@@ -28,7 +29,7 @@ class JointRows:
         self.kernels = weighted
         self.rows, self.distribution = rows, distribution
         ends = np.cumsum([0, *(f.n_levels * f.k for f in rows.factors)])
-        self.spans = [slice(int(a), int(b)) for a, b in zip(ends, ends[1:], strict=False)]
+        self.spans = [slice(int(a), int(b)) for a, b in itertools.pairwise(ends)]
         self.q = int(ends[-1])
         self.z = np.ascontiguousarray(np.concatenate([f.z for f in rows.factors], axis=1)) if self.q else None
         self.owner = np.concatenate([f.owner for f in rows.factors]) if self.q else np.zeros(0, np.int64)

@@ -22,13 +22,15 @@ from .batch_modes import BatchModes, Modes
 from .coordinates import coordinates
 from .laplace import Laplace, LaplaceState
 from .level_rows import LevelRows
-from .one_factor import laplace
+from .one_factor import OneFactorLaplace, laplace
 from .second_order import SecondOrder
 
 if TYPE_CHECKING:
     from ..model.model import Model
     from .completed import Completed
     from .latent_draws import LatentDraws
+
+MANY = 32  # points for which the modes at the best point known are worth finding first
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ class LaplacePosterior:
         self.criterion: Laplace = make(model.rows, model.distribution, roots)
         self.maps = [np.linalg.inv(m) for m in model.rows.to_effects]  # L to the core's units
         self.names = self.coordinates.names
+        self._best = (-np.inf, np.zeros(0))  # the highest density whose gradient was asked for, and where
 
     @property
     def d(self) -> int:
@@ -77,8 +80,15 @@ class LaplacePosterior:
 
     @property
     def seconds(self) -> float:
-        """Rough time of one evaluation, of its order of magnitude."""
-        return 3e-5 + 3.0 * self.criterion.seconds if self.model.scales else 3e-5 + 1e-7 * self.model.rows.n
+        """Rough time of one of many evaluations, by sizes alone."""
+        n = self.model.rows.n
+        if not self.model.scales:
+            return 2e-5 + 1e-6 * n
+        if self.batch is not None:
+            return 2e-5 + 3e-6 * n
+        if isinstance(self.criterion, OneFactorLaplace):
+            return 4e-5 + 2e-7 * n
+        return 2e-3 + 4e-6 * n + 5.0 * self.criterion.seconds
 
     # --- points --------------------------------------------------------------------------------------------------
     def start(self) -> np.ndarray:
@@ -140,6 +150,8 @@ class LaplacePosterior:
         """log p̃ of points (N, d); −∞ where the likelihood fails."""
         prior, _ = self.coordinates.log_prior(z)
         with np.errstate(all="ignore"):
+            if len(z) >= MANY and len(self._best[1]):
+                self.settle(self._best[1])
             phi, good = self.phi(z), np.flatnonzero(np.isfinite(prior))
             deviance = np.full(len(z), np.inf)
             if self.batch is not None and len(good) > 1:
@@ -165,10 +177,14 @@ class LaplacePosterior:
                 by_factor.append((m.T @ by_phi[part].reshape(x.shape[1:]))[None])
             gradient = self.coordinates.pull(row, factors, by_factor)[0] + slope[0]
             gradient[self.coordinates.coefficients] += by_phi[self.criterion.n_theta :]
-        return float(prior[0] - 0.5 * state.value), gradient
+        value = float(prior[0] - 0.5 * state.value)
+        if value > self._best[0]:
+            self._best = value, z.copy()
+        return value, gradient
 
     def settle(self, z: np.ndarray) -> None:
         """Take the modes around a point, the posterior's own say, as the start of those to come."""
+        self._best = -np.inf, np.zeros(0)
         if not self.model.scales:
             return
         with np.errstate(all="ignore"):

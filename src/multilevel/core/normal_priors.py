@@ -3,8 +3,8 @@
     a'β ~ N(m, s²)   is an observation m of a'β with variance s²:   σ²/s² [a; m][a; m]'  joins  [X y]'W[X y]
 
 Any other prior π is replaced by a normal π₀ while β is integrated out, and draws of β carry the weight π(a'β)/π₀(a'β).
-π₀ is matched to the moments of π times the likelihood's own normal (one step of expectation propagation), or flat where
-π is the wider one.
+π₀ is flat where π is much the wider of the two, so that the weights are bounded; else it is matched to the moments of π
+times the likelihood's own normal (one step of expectation propagation).
 
 Reference: Minka (2001), *Expectation Propagation for Approximate Bayesian Inference*, UAI.
 """
@@ -20,7 +20,7 @@ from ..priors.normal import Normal
 from ..priors.record import LinearPrior, Priors
 
 NODES = 1001  # points of the grid that moments are taken on
-LARGEST_SHARE = 0.5  # of the precision that a stand-in may add to the likelihood's: its weights keep a variance
+SMALLEST_SHARE, LARGEST_SHARE = 0.2, 0.5  # of the precision that a stand-in may add to the likelihood's: its weights keep a variance
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def _matched(item: LinearPrior, centre: float, variance: float) -> tuple[float, 
     mean = float(weight @ x)
     spread = float(weight @ (x - mean) ** 2)
     precision = 1.0 / spread - 1.0 / variance if spread > 0.0 else 0.0
-    if precision <= 1e-6 / variance:
+    if precision <= SMALLEST_SHARE / variance:
         return None
     location = (mean / spread - centre / variance) / precision
     precision = min(precision, LARGEST_SHARE / variance)

@@ -60,12 +60,49 @@ class WithoutCoefficients:
             self._exact, self.units.products, self.units.beta(solution.beta[None])[0], covariance
         )
 
+    @property
+    def seconds(self) -> float:
+        return 1e-7 + 5e-10 * self.elimination.operations if self.one_factor else self.elimination.seconds / 2.0
+
     def start(self, point: Restricted) -> np.ndarray:
         return self.units.coordinates.at(point)  # type: ignore[arg-type]
 
     # --- values --------------------------------------------------------------------------------------------------
     def values(self, z: np.ndarray) -> np.ndarray:
+        if self.one_factor:
+            return self._together(z)
         return np.array([self._value(row) for row in z])
+
+    @property
+    def one_factor(self) -> bool:
+        """Whether the kernels for many points serve."""
+        return len(self.units.products.factors) <= 1
+
+    def _together(self, z: np.ndarray) -> np.ndarray:
+        from ..numerics import collapsed as kernels
+
+        static, q, lam, sigma = self._arrays(z)
+        out = np.empty((len(z), 3))
+        kernels.evaluate(*static, q, lam, out)
+        r2 = np.where(out[:, 2] >= 0.0, out[:, 2], np.nan)
+        spreads = self.normals.spreads(self._extras(z))
+        value = np.asarray(self._assembled(out[:, 0], out[:, 1], r2, sigma**2, spreads))
+        return np.where(np.isfinite(value), value, -np.inf)
+
+    def _arrays(self, z: np.ndarray) -> tuple[tuple[np.ndarray, ...], np.ndarray, np.ndarray, np.ndarray]:
+        """For the kernels: the data and priors, then q, λ and internal σ of every point."""
+        coords, units, normals = self.units.coordinates, self.units, self.normals
+        sigma = coords.sigmas(z)
+        inside = sigma / units.scale
+        factors = units.products.factors
+        if factors:
+            gram, cross, lam = factors[0].gram, factors[0].cross, units.lam(coords.factors(z), sigma)[0]
+        else:
+            gram, cross = np.zeros((0, 1, 1)), np.zeros((0, 1, units.products.p + 1))
+            lam = np.zeros((len(z), 1, 1))
+        q = np.ascontiguousarray((inside[:, None] / normals.spreads(self._extras(z))) ** 2)
+        static = (gram, cross, units.products.xy, normals.rows)
+        return tuple(np.ascontiguousarray(a) for a in static), q, np.ascontiguousarray(lam), inside
 
     def _value(self, z: np.ndarray) -> float:
         point = self._solve(z, self.normals)
@@ -158,6 +195,13 @@ class WithoutCoefficients:
         """Standard-normal effects and internal coefficients of some points, into `u` and `inside`."""
         elimination, p = self.elimination, self.units.products.p
         noise = rng.standard_normal((len(z), elimination.q + p))
+        if self.one_factor:
+            from ..numerics import collapsed as kernels
+
+            static, q, lam, sigma = self._arrays(z)
+            effects = u[0] if u else np.empty((len(z), 0, 1))
+            kernels.draw(*static, q, lam, sigma, noise, effects, inside)
+            return
         for i, row in enumerate(z):
             point = self._solve(row, self.normals)
             if point is None:
@@ -165,9 +209,7 @@ class WithoutCoefficients:
                 continue
             solution, s2 = point
             root = float(np.sqrt(s2))
-            of_u, of_beta = elimination.backward(
-                np.ascontiguousarray(noise[i, : elimination.q, None]), np.ascontiguousarray(noise[i, elimination.q :, None])
-            )
+            of_u, of_beta = elimination.backward(*np.vsplit(noise[i][:, None].copy(), [elimination.q]))
             inside[i] = solution.beta + root * of_beta[:, 0]
             if elimination.q:
                 for out, drawn in zip(u, elimination.by_factor(solution.u / root + of_u[:, 0]), strict=True):

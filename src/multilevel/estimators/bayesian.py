@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import SettingError, printable
 from ..fit.estimates import Estimates
+from ..fit.prior_conflict import prior_warnings
 from ..fit.sample import Sample
 from ..fit.sampled import estimates_of
 from .base import Estimator
@@ -43,4 +44,4 @@ class Bayesian(Estimator):
         check_propriety(model)
         with np.errstate(all="ignore"):
             sample = self.sample(model)
-        return estimates_of(model, sample)
+        return estimates_of(model, sample, prior_warnings(model))

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 MOST_COORDINATES = 15  # beyond which importance sampling is not tried
 TRUSTED = 0.7  # k̂ up to which its draws are
-POINTS_BEFORE, POINTS_MOST = 4096, 2**16
+FEWEST, ENOUGH, MOST_POINTS = 2048, 4096, 2**16
+PATIENCE = 5.0  # seconds that evaluating points may take, roughly
 
 
 @dataclass(frozen=True)
@@ -67,22 +68,25 @@ class Collapsed(Bayesian):
         """Markov chains on the collapsed density; with coefficients among the parameters where a prior of theirs
         is not normal.
         """
+        from ..numerics.psis import psis
+        from ..samplers.mode import find_mode
         from ..samplers.nuts import sample
 
         if isinstance(target, CollapsedPosterior) and not target.exact:
             target = CollapsedPosterior(model, coefficients=True)
-        seeds = np.random.SeedSequence(self.seed).spawn(2)
-        chains = sample(target, draws=self.draws, tune=self.tune, chains=self.chains, seed=self.seed)
-        shape = chains.z.shape[:2]
-        flat = chains.z.reshape(-1, target.d)
-        completed = target.complete(flat, np.random.default_rng(seeds[1]))
+        metric = np.linalg.inv(find_mode(target)[2])
+        chains = sample(
+            target, draws=self.draws, tune=self.tune, chains=self.chains, seed=self.seed, metric=metric,
+            target_accept=0.9,
+        )  # fmt: skip
+        flat = chains.flat
+        completed = target.complete(flat, np.random.default_rng([self.seed, flat.shape[1]]))
         exact = not np.any(completed.log_weights)
-        info = {
-            **chains.info, "sampler": "NUTS on the collapsed posterior", "exact": exact, "tune": self.tune,
-            "seed": self.seed,
-        }  # fmt: skip
-        log_prior = target.coordinates.log_prior(flat)[0].reshape(shape)
-        return sample_of(target, chains.z, completed, chains.log_density, log_prior, chains.stats, info)
+        info = {**chains.info, "sampler": "NUTS on the collapsed posterior", "exact": exact}
+        if not exact:  # the approximation was not undone: how far off it is
+            info["khat"] = float(psis(completed.log_weights).khat[0])
+        log_prior = target.coordinates.log_prior(flat)[0].reshape(chains.z.shape[:2])
+        return sample_of(target, chains.z, completed, chains.log_density, log_prior, dict(chains.stats), info)
 
 
 def sample_of(
@@ -119,9 +123,9 @@ def _target(model: Model) -> Any:
 
 
 def _points(target: Any) -> tuple[int, int]:
-    """Fewest and most points: as many as a second or two evaluates, but never fewer than the draws need."""
-    seconds = float(getattr(target, "seconds", 1e-4))
-    return POINTS_BEFORE, int(np.clip(2.0 / seconds, 2 * POINTS_BEFORE, POINTS_MOST))
+    """Fewest and most points: what some seconds evaluate, by sizes alone."""
+    most = int(np.clip(PATIENCE / float(target.seconds), FEWEST, MOST_POINTS))
+    return min(ENOUGH, most), most
 
 
 MEMBER = Collapsed

@@ -1,12 +1,12 @@
 """Gibbs sampling.
 
-    linear models               coefficients and effects in one block, conjugate or single-coordinate steps for variances
+    linear models               coefficients and effects in one block, conjugate or single steps for variances
     crossed intercepts, large   factor by factor with the coefficients integrated out: no factorisation
     binomial (logit), negative binomial (log)    the same after Pólya–Gamma augmentation
 
 The posterior is the one that every other estimator samples, with the priors of `model.priors`: Gibbs is the independent
-check of gradients and importance weights, and what the textbooks describe. Autocorrelation is higher than with ``"nuts"``
-or ``"collapsed"``, which are the better choice for results.
+check of gradients and importance weights, and what the textbooks describe. Autocorrelation is higher than with
+``"nuts"`` or ``"collapsed"``, which are the better choice for results.
 
 References: Gelfand & Smith (1990), JASA 85, 398-409; Papaspiliopoulos, Roberts & Zanella (2020), Biometrika 107;
 Polson, Scott & Windle (2013), JASA 108; Yu & Meng (2011), JCGS 20.
@@ -44,7 +44,8 @@ class Gibbs(Bayesian):
         Sweeps for each draw kept.
     blocks : {"auto", "joint", "factors"}
         Of linear models: all coefficients and effects in one block, or one grouping factor after the other with the
-        coefficients drawn anew with each. "auto" takes the second where a factorisation is dear (large crossed designs).
+        coefficients drawn anew with each. "auto" takes the second where a factorisation is dear (large crossed
+        designs).
 
     Raises
     ------

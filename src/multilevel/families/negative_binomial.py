@@ -56,7 +56,7 @@ def mean_size(eta: np.ndarray, links: tuple[str, ...]) -> tuple[np.ndarray, np.n
 def start_size(y: np.ndarray) -> float:
     """s from the moments of all counts together, within a decade of 1: group effects explain part of the spread."""
     mean, variance = float(np.mean(y)), float(np.var(y))
-    return float(np.clip(mean**2 / max(variance - mean, 1e-3 * mean), 0.5, 10.0))
+    return float(np.clip(mean**2 / max(variance - mean, 1e-3 * mean, 1e-300), 0.5, 10.0))
 
 
 MEMBER = NegativeBinomial()

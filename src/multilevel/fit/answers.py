@@ -156,6 +156,12 @@ class Answers:
 
         return term_tests(self, term, **settings)
 
+    def hypothesis(self: Any, *statements: Any, **settings: Any) -> Any:
+        """Posterior probability of statements such as ``"x > 0"``, ``"a = b"``; see `inference.hypothesis.hypothesis`."""
+        from ..inference.hypothesis import hypothesis
+
+        return hypothesis(self, *statements, **settings)
+
     def compare(self: Any, *others: Any, **settings: Any) -> Any:
         """This fit beside others; see `inference.compare.compare`."""
         from ..inference.compare import compare
@@ -164,8 +170,8 @@ class Answers:
 
     # --- draws -----------------------------------------------------------------------------------------------------
     def diagnostics(self: Any, effects: bool = True) -> Any:
-        """How good the draws of a sampled fit are; see `fit.diagnostics.diagnostics`."""
-        from .diagnostics import diagnostics
+        """How good the draws of a sampled fit are; see `fit.diagnosed.diagnostics`."""
+        from .diagnosed import diagnostics
 
         return diagnostics(self, effects)
 
@@ -176,11 +182,11 @@ class Answers:
         return to_arviz(self, **settings)
 
     # --- scores and checks -----------------------------------------------------------------------------------------
-    def loo(self: Any) -> Any:
+    def loo(self: Any, refit: bool = False) -> Any:
         """Leave-one-out score; see `checks.loo.loo`."""
         from ..checks.loo import loo
 
-        return loo(self)
+        return loo(self, refit)
 
     def logo(self: Any, group: str | None = None, refit: bool = False) -> Any:
         """Leave-one-group-out score; see `checks.logo.logo`."""

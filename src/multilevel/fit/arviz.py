@@ -1,6 +1,6 @@
 """The draws of a sampled fit as an ArviZ DataTree, for its plots and statistics.
 
-    posterior             beta (term), sd (sd_dim), cor (cor_dim), sigma and constants, r_<group> (<group>, <group>_term)
+    posterior             beta (term), sd (sd_dim), cor (cor_dim), sigma, constants, r_<group> (<group>, <group>_term)
     sample_stats          lp, diverging, energy, tree_depth, acceptance_rate, step_size, n_steps: what the sampler has
     observed_data         the response                   log_likelihood        of every row and draw
     posterior_predictive  on request                     prior                 on request, where priors are proper
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .sample import Sample
 
 MOST_NUMBERS = 20_000_000  # log densities that are computed without being asked for
+RESERVED = ("chain", "draw", "term", "row", "beta", "sd", "cor", "sigma")  # no names of groups' dimensions
 STATS = {  # ours → ArviZ's
     "divergent": "diverging",
     "tree_depth": "tree_depth",
@@ -75,8 +76,9 @@ def to_arviz(
         "sample_stats": _stats(sample),
         "observed_data": {_response(fit): fit.model.observations.y},
     }
-    dims[_response(fit)] = ["row"]
-    coords["row"] = np.arange(fit.model.design.n)
+    row = "row" if _response(fit) != "row" else "row_"
+    dims[_response(fit)] = [row]
+    coords[row] = np.arange(fit.model.design.n)
     if log_likelihood is None:
         log_likelihood = sample.chains * sample.draws * fit.model.design.n <= MOST_NUMBERS
     groups |= _of_rows(fit, sample, log_likelihood, posterior_predictive, seed)
@@ -131,8 +133,9 @@ def _labels(fit: Fit) -> tuple[dict[str, Any], dict[str, list[str]]]:
             dims[name] = [f"{name}_dim"]
     for label in fit.model.groups:
         at = known[f"r_{label}"]
-        coords[label], coords[f"{label}_term"] = at["level"], at["term"]
-        dims[f"r_{label}"] = [label, f"{label}_term"]
+        levels = label if label not in RESERVED else f"{label}_"
+        coords[levels], coords[f"{label}_term"] = at["level"], at["term"]
+        dims[f"r_{label}"] = [levels, f"{label}_term"]
     return coords, dims
 
 

@@ -108,5 +108,5 @@ def prior_text(prior: Any) -> str:
     values = [(f.name, getattr(prior, f.name)) for f in fields(prior) if f.name not in ("count", "unit")]
     if not all(isinstance(value, int | float) for _, value in values):
         return str(prior)
-    arguments = ", ".join(f"{name}={float(value)!r}" for name, value in values)
-    return f"{prior.name}({arguments})" if arguments else str(prior.name)  # type: ignore[attr-defined]
+    arguments, name = ", ".join(f"{key}={float(value)!r}" for key, value in values), getattr(prior, "name", "")
+    return f"{name}({arguments})" if arguments else str(name)

@@ -155,7 +155,9 @@ def _cell(key: str, value: float) -> str:
         return str(int(value))
     if key == "bayes_factor":
         return f"{value:.3g}"
-    return numbers.fixed(float(value), 3) if key in ("weight", "stacking", "pseudo_bma") else numbers.criterion(float(value))
+    if key in ("weight", "stacking", "pseudo_bma"):
+        return numbers.fixed(float(value), 3)
+    return numbers.criterion(float(value))
 
 
 def compare(
@@ -204,7 +206,7 @@ def compare(
     label = group if group is not None else _outermost(fits)
     scores, each, more = _scores(fits, label)
     columns.update(scores)
-    kept = COLUMNS
+    kept: tuple[str, ...] = COLUMNS
     if any(fit.sampled for fit in fits):
         columns.update(averages(fits, each, seed))
         known = [math.nan if s is None else s.p_loo for s in each]

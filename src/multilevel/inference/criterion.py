@@ -27,6 +27,12 @@ if TYPE_CHECKING:
     from ..model.model import Model
 
 MAXITER = 200
+INSTEAD = {  # of what a sampled fit has no likelihood for
+    "profile": "Its intervals are quantiles of its draws: fit.confint(), fit.variance_components.",
+    "bootstrap": "Its intervals are quantiles of its draws: fit.confint(), fit.variance_components.",
+    "tests of terms": 'Ask the posterior: fit.hypothesis("x > 0"); or compare fits without the term: ml.compare.',
+    "a likelihood-ratio test": "Compare the fits by leave-one-out: ml.compare(fit_1, fit_2).",
+}
 
 
 def criterion(model: Model, reml: bool, known: Pattern | None = None) -> Likelihood:
@@ -78,7 +84,7 @@ def with_scales(likelihood: Likelihood, scales: Sequence[Scale]) -> Likelihood:
 
 def is_likelihood(fit: Fit) -> bool:
     """Whether the fit maximised a (restricted) likelihood, or has no groups so that its likelihood is plain."""
-    return fit.estimates.criterion in LIKELIHOODS or not fit.model.design.groups
+    return not fit.sampled and (fit.estimates.criterion in LIKELIHOODS or not fit.model.design.groups)
 
 
 def require_likelihood(fit: Fit, what: str) -> None:
@@ -88,6 +94,12 @@ def require_likelihood(fit: Fit, what: str) -> None:
     ------
     SettingError
     """
+    if fit.sampled:
+        raise SettingError(
+            f"{what} needs a likelihood fit, and this one has draws from a posterior",
+            code="E_SAMPLED",
+            hint=INSTEAD.get(what, "hypothesis() and ml.compare() answer from the draws."),
+        )
     if not is_likelihood(fit):
         raise SettingError(
             f'{what} needs a likelihood fit, and this one was made by "{printable(fit.estimator.name)}"',

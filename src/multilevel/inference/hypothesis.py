@@ -4,8 +4,8 @@
     θ = 0           Savage and Dickey's density ratio p(θ = 0 | y) / p(θ = 0), the Bayes factor for the equality; its
                     posterior probability when both were equally likely before
 
-θ is the left side less the right one. The ratio at a point needs proper priors of everything in θ; it is an estimate from
-the draws near that point, and says little where there are none.
+θ is the left side less the right one. The ratio at a point needs proper priors of everything in θ; it is an estimate
+from the draws near that point, and says little where there are none.
 
 References: Dickey & Lientz (1970), Ann. Math. Statist. 41; Wagenmakers, Lodewyckx, Kuriyal & Grasman (2010), Cognitive
 Psychology 60.
@@ -98,8 +98,8 @@ def hypothesis(fit: Fit, *statements: str | Sequence[str], level: float | None =
     fit : Fit
         By an estimator that samples.
     statements : str
-        Arithmetic of coefficients by name, ``sd[g, x]``, ``cor[g, x, y]``, ``r[g, level, x]``, ``sigma`` and other constants;
-        compared by ``>``, ``<`` or ``=``, or alone (an estimate without a question). See `quantities.py`.
+        Arithmetic of coefficients by name, ``sd[g, x]``, ``cor[g, x, y]``, ``r[g, level, x]``, ``sigma`` and other
+        constants; compared by ``>``, ``<`` or ``=``, or alone (an estimate without a question). See `quantities.py`.
     level : float, optional
         Coverage of the equal-tailed intervals; that of the fit otherwise.
     seed : int
@@ -181,7 +181,8 @@ class PosteriorDraws:
         if kind == "beta":
             return sample.beta[:, :, self.fit.model.design.fixed_names.index(name)].ravel()
         if kind == "constant":
-            return np.asarray(sample.sigma if name == "sigma" and sample.sigma is not None else sample.constants[name]).ravel()
+            known = sample.sigma if name == "sigma" and sample.sigma is not None else sample.constants[name]
+            return known.ravel()
         terms = rest[1:] if kind == "r" else rest
         t = next(t for t, g in enumerate(groups) if g.label == name and all(term in g.names for term in terms))
         places = [groups[t].names.index(term) for term in terms]
@@ -232,7 +233,8 @@ def _evidence(asked: Hypothesis, draws: np.ndarray, prior: PriorDraws) -> tuple[
     if flat:
         text = f'"{printable(asked.text, 60)}" has no evidence ratio: the prior of {printable(flat[0], 40)} is flat.'
         return float("nan"), float("nan"), text
-    before = np.asarray(asked.left.value(prior), dtype=float) - asked.right.value(prior)  # type: ignore[arg-type]
+    left, right = (np.asarray(side.value(prior), dtype=float) for side in (asked.left, asked.right))  # type: ignore
+    before = np.broadcast_to(left - right, (prior.n,))
     bottom, top = density_at(before, 0.0), density_at(draws, 0.0)
     if bottom == 0.0:
         return float("nan"), float("nan"), f'"{printable(asked.text, 60)}": the prior rules it out.'

@@ -7,9 +7,9 @@
     power      = operand ["^" sign]
     operand    = number | parameter | function "(" sum ")" | "(" sum ")"
 
-A parameter is a coefficient by its name (``Days``, ``sex[T.female]``, ``a:b``), ``sd[g]``, ``sd[g, x]``, ``cor[g, x, y]``,
-``r[g, level]``, ``r[g, level, x]`` (the effect of one level), ``sigma`` or another constant of the family. Backquotes keep a
-name together: ```my column` > 0``. Nothing is ever run as Python.
+A parameter is a coefficient by its name (``Days``, ``sex[T.female]``, ``a:b``), ``sd[g]``, ``sd[g, x]``,
+``cor[g, x, y]``, ``r[g, level]``, ``r[g, level, x]`` (the effect of one level), ``sigma`` or another constant of the
+family. Backquotes keep a name together: ```my column` > 0``. Nothing is ever run as Python.
 """
 
 from __future__ import annotations
@@ -275,7 +275,8 @@ class _Reader:
         if name in known:
             return name
         self.at = start
-        raise self.fault(f'no {noun} "{printable(name)}"', nearest(name, list(known)) or f"There is: {listed(known, 8)}.")
+        hint = nearest(name, list(known)) or f"There is: {listed(known, 8)}."
+        raise self.fault(f'no {noun} "{printable(name)}"', hint)
 
 
 def _both(sign: str, a: Quantity, b: Quantity) -> Quantity:

@@ -64,7 +64,7 @@ def pseudo_bma(elpd: np.ndarray, seed: int = 0) -> np.ndarray:
 def proper(model: Model) -> bool:
     """Whether every prior of the model is proper: the evidence of others is defined up to a constant only."""
     priors, design = model.priors, model.design
-    if not all(prior.proper for prior in (*priors.terms, *priors.constants.values())):
+    if not (all(term.proper for term in priors.terms) and all(p.proper for p in priors.constants.values())):
         return False
     directions = [item.direction for item in priors.linear if item.prior.proper]
     columns = len(design.fixed_names) - len(model.dropped)

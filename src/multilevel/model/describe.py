@@ -62,7 +62,7 @@ def describe(model: Model) -> str:
     lines = [title(model), *(f"  {line}" for line in equation(model)), ""]
     lines += [f"Formula:   {formula_text(model)}", f"Family:    {family_text(model)}"]
     lines += [f"Data:      {data_line(model)}", *_group_lines(model)]
-    lines += [f"Estimator: {default_estimator(model)} unless another is named"]
+    lines += [f"Estimator: {default_estimator(model)} unless another is named", *_prior_lines(model)]
     notes = advice(model)
     if notes or model.warnings:
         lines += ["", "Before fitting:"]
@@ -150,6 +150,14 @@ def _group_lines(model: Model) -> list[str]:
 
 def _rows(s: Sizes) -> str:
     return f"{s.least} rows each" if s.least == s.most else f"{s.least} to {s.most} rows (median {s.median:g})"
+
+
+def _prior_lines(model: Model) -> list[str]:
+    """The priors where some were given; otherwise where to see them, without working them out."""
+    if not model.priors_given:
+        return ["Priors:    weakly informative, for Bayesian estimators only; model.priors lists them"]
+    first, *table = str(model.priors).splitlines()
+    return [f"Priors:    {first.removeprefix('Priors: ')}", *(f"  {line}" for line in table)]
 
 
 def advice(model: Model) -> tuple[Note, ...]:

@@ -194,6 +194,11 @@ class Model:
 
         return resolve(self, self.__dict__.get("given_priors"))
 
+    @property
+    def priors_given(self) -> bool:
+        """Whether priors were asked for, by a set's name or one by one."""
+        return self.__dict__.get("given_priors") is not None
+
     def with_priors(self, priors: Any) -> Model:
         """The same model with other priors."""
         out = self.with_design(self.design)

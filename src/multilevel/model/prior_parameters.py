@@ -68,7 +68,6 @@ def _coefficients(model: Model) -> Iterator[Parameter]:
         if column is None:
             wider = ("Intercept",) if location and name != "Intercept" else ()
             yield Parameter(name, "Intercept", wider, predictor, location, place=j, direction=directions[j])
-            yield from ()
         else:
             wide = "beta" if location else f"{predictor}_beta"
             yield Parameter(f"beta[{name}]", "beta", (wide,), predictor, location, place=j, column=column)
@@ -77,16 +76,16 @@ def _coefficients(model: Model) -> Iterator[Parameter]:
 def _terms(model: Model) -> Iterator[Parameter]:
     layout = model.design.layout
     for t, (group, scale) in enumerate(zip(model.design.groups, model.scales, strict=True)):
-        where = {"predictor": layout.names[group.predictor], "location": group.predictor < len(layout.locations)}
+        predictor, location = layout.names[group.predictor], group.predictor < len(layout.locations)
         k, one = len(group.names), bool(getattr(scale, "hom", False))
         label = group.label
         for place, name in enumerate(group.names[:1] if one else group.names):
             address = f"sd[{label}]" if one else f"sd[{label}, {name}]"
             wider = ("sd",) if one else (f"sd[{label}]", "sd")
-            yield Parameter(address, "sd", wider, term=t, place=place, column=group.columns[place], **where)
+            yield Parameter(address, "sd", wider, predictor, location, t, place, group.columns[place])
         if k > 1 and _correlated(group):
-            yield Parameter(f"cor[{label}]", "cor", ("cor",), term=t, **where)
-        yield Parameter(f"cov[{label}]", "cov", ("cov",), term=t, **where)
+            yield Parameter(f"cor[{label}]", "cor", ("cor",), predictor, location, t)
+        yield Parameter(f"cov[{label}]", "cov", ("cov",), predictor, location, t)
 
 
 def _correlated(group: GroupColumns) -> bool:

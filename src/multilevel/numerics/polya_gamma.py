@@ -3,10 +3,11 @@
     PG(b, c)  =  (1 / 2π²) Σ_{k≥1} g_k / ((k − ½)² + c² / 4π²),     g_k ~ Gamma(b, 1)
 
 Whole b up to `WHOLE`: sums of PG(1, c) by the alternating-series rejection sampler, exact. Any other b: the first
-`TERMS` gammas, and for all the others one gamma with their mean and variance. The first two cumulants are exact then, and
-the third is within 1e-8 of its size for |c| ≤ 10 (`tests/samplers/test_polya_gamma.py` computes it).
+`TERMS` gammas, and for all the others one gamma with their mean and variance. The first two cumulants are exact then,
+and the third is within 1e-8 of its size for |c| ≤ 10 (`tests/samplers/test_polya_gamma.py` computes it).
 
-References: Polson, Scott & Windle (2013), JASA 108, sections 2.1 and 4; Devroye (2009), Statistics & Probability Letters 79.
+References: Polson, Scott & Windle (2013), JASA 108, sections 2.1 and 4; Devroye (2009), Statistics & Probability
+Letters 79.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ f = r − Σ B'a:
 
     c = K'⁻¹(K⁻¹f + ξ_c),    u = R'⁻¹(a − Bc + ξ)
 
-is a draw where ξ are standard normal. `eliminate` and `effects` go from λ and ξ to u, `effects_back` and
-`eliminate_back` from derivatives by u and c to those by λ and ξ. T = [C t] is (levels, k, p + 1).
+is a draw where ξ are standard normal: `forth`. `back` goes from derivatives by u and c to those by λ and ξ. T = [C t]
+is (levels, k, p + 1).
 
 Reference of derivatives of a Cholesky factor: Murray (2016), arXiv:1602.07527.
 """
@@ -157,3 +157,69 @@ def eliminate_back(lam, A, T, R, Y, u, by_xi, c, by_F, by_f, by_lam):
                     for j in range(k):
                         s += 2.0 * A[level, a, b] * lam[b, j] * by_r[j, i]
                 by_lam[a, i] += s
+
+
+@kernel(f"float64({M2}, {M3}, {M3}, {M2}, {V}, {V}, {M2}, {M3}, {M3}, {M2}, {V}, {V}, {M2})")
+def forth(lam, A, T, G, r, noise, xi, R, Y, K, h, c, u):
+    """From λ and ξ to c and u, with what the way back needs. Returns −Σ log|R| − log|K|; NaN: F is not definite."""
+    p = len(r)
+    K[:], h[:] = G, r
+    log_jacobian = -eliminate(lam, A, T, R, Y, K, h)
+    for i in range(p):
+        for j in range(i + 1):
+            s = K[i, j]
+            for m in range(j):
+                s -= K[i, m] * K[j, m]
+            if i == j:
+                if not s > 0.0:
+                    return np.nan
+                K[i, i] = s**0.5
+                log_jacobian -= 0.5 * np.log(s)
+            else:
+                K[i, j] = s / K[j, j]
+        for j in range(i + 1, p):
+            K[i, j] = 0.0
+    for i in range(p):
+        s = h[i]
+        for m in range(i):
+            s -= K[i, m] * h[m]
+        h[i] = s / K[i, i]
+    for i in range(p - 1, -1, -1):
+        s = h[i] + noise[i]
+        for m in range(i + 1, p):
+            s -= K[m, i] * c[m]
+        c[i] = s / K[i, i]
+    effects(R, Y, c, xi, u)
+    return log_jacobian
+
+
+@kernel(f"void({M2}, {M3}, {M3}, {M3}, {M3}, {M2}, {V}, {V}, {M2}, {M2}, {V}, {V}, {M2}, {M2})")
+def back(lam, A, T, R, Y, K, h, c, u, by_b, by_c, by_noise, by_xi, by_lam):
+    """From derivatives by b = λu and c to those by ξ_c, ξ and λ, of u'u/2 and the Jacobian too; `by_c` is used up."""
+    L, k, p = A.shape[0], A.shape[1], len(c)
+    by_u = np.zeros((L, k))
+    for level in range(L):
+        for i in range(k):
+            s = -u[level, i]
+            for a in range(k):
+                s += by_b[level, a] * lam[a, i]
+                by_lam[a, i] += by_b[level, a] * u[level, i]
+            by_u[level, i] = s
+    effects_back(R, Y, by_u, by_xi, by_c)
+    by_f, by_F = np.zeros(p), np.zeros((p, p))
+    for i in range(p):
+        s = by_c[i]
+        for m in range(i):
+            s -= K[i, m] * by_noise[m]
+        by_noise[i] = s / K[i, i]
+    for i in range(p - 1, -1, -1):
+        s = by_noise[i]
+        for m in range(i + 1, p):
+            s -= K[m, i] * by_f[m]
+        by_f[i] = s / K[i, i]
+    for i in range(p):
+        for j in range(i + 1):
+            by_F[i, j] = -c[i] * by_noise[j] - by_f[i] * h[j]
+        by_F[i, i] -= 1.0 / K[i, i]
+    cholesky_back(K, by_F)
+    eliminate_back(lam, A, T, R, Y, u, by_xi, c, by_F, by_f, by_lam)

@@ -21,10 +21,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from ..checks.base import Finding
+    from ..fit.chosen import Chosen
     from ..fit.fit import Fit
 
 INK, GREY, FAINT = "#222222", "#6e6e6e", "#d9d9d9"
 BLUE, ORANGE = "#0072B2", "#D55E00"
+CHAINS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#56B4E9", "#E69F00", INK)
+STROKES = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (5, 1.5, 1.5, 1.5)))
 MOST_NAMES = 60  # levels whose names fit beside a plot
 ROW = 0.205  # inches that one named level takes
 NAME_LENGTH = 24
@@ -294,6 +297,17 @@ def worst(findings: Iterable[Finding]) -> str:
     text = "; ".join(f.title for f in alarms[:2]).replace("$", r"\$")
     more = f", and {counted(len(alarms) - 2, 'more finding')}" if len(alarms) > 2 else ""
     return f"{text[:1].upper()}{text[1:]}{more}"
+
+
+def mixing(found: Chosen) -> str:
+    """Whether chains agree, by the worst R̂ of the parameters that are shown."""
+    if not len(found):
+        return "Nothing varies"
+    i = found.worst()
+    value = float(found.found.rhat[i])
+    if not value > 1.01:
+        return f"The chains agree: the largest R-hat is {value:.3f}" if value == value else "Too few draws to tell"
+    return f"The chains have not mixed: R-hat is {value:.2f} for {safe(found.names[i], 40)}"
 
 
 # --- what to draw ----------------------------------------------------------------------------------------------------

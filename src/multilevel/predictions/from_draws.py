@@ -24,7 +24,6 @@ import numpy as np
 
 from ..families.base import Observations
 from ..formula.design import Rows
-from .integrals import root
 from .means import Mean
 from .new_rows import needed_for_a_response, observations
 from .posterior import Posterior, posterior, tiled, training_observations
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from ..fit.fit import Fit
 
 Columns = dict[str, Any]
+KINDS = ("mean", "linear", "response")
 PROPORTIONAL = (  # families whose mean is a multiple of exp(η) under the log link
     "gaussian", "poisson", "negative_binomial", "negative_binomial_1", "gamma", "inverse_gaussian",
     "zero_inflated_poisson", "zero_inflated_negative_binomial",
@@ -45,7 +45,7 @@ def predicted(
     fit: Fit, rows: Rows, table: Any, targets: dict[str, str], kind: str, level: float | None, seed: int | None
 ) -> Columns:
     """The columns of a prediction; see `targets.predict`."""
-    obs = _observations(fit, rows, table, kind)
+    obs = observations_of(fit, rows, table, kind)
     return of_rows(fit, complete(fit, rows), obs, targets, kind, level, seed)
 
 
@@ -63,7 +63,7 @@ def of_rows(
         some = part(aimed(rows, targets), index)
         eta = draws.eta(some, new)
         spread = _spread(draws, part(rows, index), marginal)
-        parts.append(_columns(fit, obs.take(index), eta, spread, kind, level, rng))
+        parts.append(columns_of(fit, obs.take(index), eta, spread, kind, level, rng))
     return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
 
 
@@ -83,7 +83,7 @@ def aimed(rows: Rows, targets: dict[str, str]) -> Rows:
     return replace(rows, groups=tuple(groups))
 
 
-def _observations(fit: Fit, rows: Rows, table: Any, kind: str) -> Observations:
+def observations_of(fit: Fit, rows: Rows, table: Any, kind: str) -> Observations:
     """What is known of the response of the rows."""
     from ..errors import SettingError
 
@@ -109,17 +109,18 @@ def _spread(draws: Posterior, rows: Rows, marginal: list[int]) -> np.ndarray | N
 
 def _straight(fit: Fit, predictor: int) -> bool:
     """Whether the mean is linear in that predictor: groups then average out."""
-    bounded = not fit.model.is_linear and fit.model.observations.bounds is not None
-    return predictor == 0 and fit.model.link == "identity" and fit.model.family in ("gaussian", "student") and not bounded
+    if predictor or fit.model.link != "identity" or fit.model.family not in ("gaussian", "student"):
+        return False
+    return fit.model.is_linear or fit.model.observations.bounds is None
 
 
-def _columns(
+def columns_of(
     fit: Fit, obs: Observations, eta: np.ndarray, spread: np.ndarray | None, kind: str, level: float | None,
     rng: np.random.Generator,
 ) -> Columns:  # fmt: skip
+    """The columns of some rows from their η in every draw (S, n, m); `spread` is averaged over."""
     from .generalized import _named
 
-    s, n, m = eta.shape
     locations = fit.model.design.layout.locations
     with np.errstate(all="ignore"):
         if kind == "linear":
@@ -139,10 +140,7 @@ def _means(fit: Fit, obs: Observations, eta: np.ndarray, spread: np.ndarray | No
     s, n, m = eta.shape
     mean = Mean(fit.model.distribution, tiled(obs, s))
     flat = eta.reshape(s * n, m)
-    if spread is None:
-        found = mean.at(flat)
-    else:
-        found = _averaged(fit, mean, flat, spread.reshape(s * n, m))
+    found = mean.at(flat) if spread is None else _averaged(fit, mean, flat, spread.reshape(s * n, m))
     return found.reshape(s, n, -1), Mean(fit.model.distribution, obs)
 
 

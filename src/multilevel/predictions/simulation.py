@@ -57,7 +57,9 @@ def simulate(fit: Fit, draws: int = 1, *, seed: int | None = None, target: str =
     return draw(fit, draws, rng, target == "new_group")
 
 
-def posterior_predictive(fit: Fit, draws: int = 100, *, seed: int | None = None, target: str = "conditional") -> np.ndarray:
+def posterior_predictive(
+    fit: Fit, draws: int = 100, *, seed: int | None = None, target: str = "conditional"
+) -> np.ndarray:
     """Replicated responses of the rows of a fit, each from another draw of its parameters.
 
         y*_s ~ family(η(β_s, b_s)),    s = 1, …, draws

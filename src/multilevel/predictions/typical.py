@@ -73,9 +73,10 @@ def typical(
     kind : {"linear", "mean", "response"}
     """
     targets = dict.fromkeys(fit.model.groups, target) if isinstance(target, str) else target
+    chosen = fit.level if level is None else level
     if fit.sampled:
         from .from_draws import of_rows
 
-        return of_rows(fit, rows, typical_observations(fit, rows.n), targets, kind, fit.level if level is None else level)
+        return of_rows(fit, rows, typical_observations(fit, rows.n), targets, kind, chosen)
     some = uncertain(fit, rows, targets, True, True)
-    return _columns(fit, typical_observations(fit, rows.n), some, kind, fit.level if level is None else level)
+    return _columns(fit, typical_observations(fit, rows.n), some, kind, chosen)

@@ -22,6 +22,7 @@ import numpy as np
 from ..data.frames import frame
 from ..data.tables import as_table
 from ..errors import MissingDataError, SettingError, UnseenLevelError, listed, printable
+from ..families.base import Observations
 from ..fit.estimates import Combination
 from ..fit.tables import check_level
 from ..formula.columns import NewColumns
@@ -35,6 +36,7 @@ from .evidence import ModeEvidence, NormalEvidence, evidence
 from .linear import linear_predictors
 from .new_rows import needed_for_a_response, observations, observed
 from .targets import OUT, _estimate, _with_residual, matrix
+from .update_draws import SampledUpdate, update_draws
 
 if TYPE_CHECKING:
     from ..fit.fit import Fit
@@ -168,13 +170,14 @@ class GroupUpdate:
         return shift, joint[m:, m:] - lost
 
 
-def update_groups(fit: Fit, rows: Any, *, offset: Any = None) -> GroupUpdate:
+def update_groups(fit: Fit, rows: Any, *, offset: Any = None) -> GroupUpdate | SampledUpdate:
     """What a few new rows say about their groups, known or new, without refitting.
 
     Parameters
     ----------
     fit : Fit
-        By ``reml``, ``ml`` or ``moments``; generalized models by ``laplace`` or ``agq``.
+        By ``reml``, ``ml`` or ``moments``; generalized models by ``laplace`` or ``agq``; or sampled: then the draws are
+        weighted by how well they foretold the rows (`update_draws.py`).
     rows : table
         The columns of the formula, response and groups included; at most 5000 rows. A label that was not in the
         data is a new group of the same population.
@@ -193,7 +196,8 @@ def update_groups(fit: Fit, rows: Any, *, offset: Any = None) -> GroupUpdate:
 
     Notes
     -----
-    The variance components stay as they were estimated: right for a few rows, not for a tenth of the data.
+    The variance components stay as they were estimated: right for a few rows, not for a tenth of the data. Draws of a
+    sampled fit are updated whole.
 
     Examples
     --------
@@ -213,6 +217,8 @@ def update_groups(fit: Fit, rows: Any, *, offset: Any = None) -> GroupUpdate:
         )
     read, columns = _read(fit, table, offset, None)
     labels = _new_labels(fit, columns)
+    if fit.sampled:
+        return _sampled(fit, table, read, columns, labels)
     if fit.model.is_linear:
         y, _ = response_values(fit.model.design.memory.formula.response.expression, columns)  # type: ignore[arg-type]
         _refuse_missing(fit, y)
@@ -223,6 +229,18 @@ def update_groups(fit: Fit, rows: Any, *, offset: Any = None) -> GroupUpdate:
     update = GroupUpdate(fit, read, labels, seen, found)
     _ = update._columns  # what cannot be computed is said here, not when the table is looked at
     return update
+
+
+def _sampled(fit: Fit, table: Any, rows: Rows, columns: NewColumns, labels: dict[str, list[str]]) -> SampledUpdate:
+    """The update of a sampled fit: by weights on its draws."""
+    if fit.model.is_linear:
+        y, _ = response_values(fit.model.design.memory.formula.response.expression, columns)  # type: ignore[arg-type]
+        _refuse_missing(fit, y)
+        unit = 1.0 if fit.sigma is None else fit.sigma**2
+        obs = Observations(np.asarray(y, dtype=float), precision=unit / _noise(fit, rows, columns))
+    else:
+        obs = observed(fit, rows, table, linear_predictors(fit, _known(rows)))
+    return update_draws(fit, rows, obs, labels)
 
 
 def _refuse_missing(fit: Fit, y: np.ndarray) -> None:

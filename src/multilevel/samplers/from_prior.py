@@ -19,6 +19,7 @@ from .gibbs_terms import exact
 if TYPE_CHECKING:
     from ..core.coordinates import Coordinates
     from ..model.model import Model
+    from ..priors.record import LinearPrior
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Parameters:
     extras: np.ndarray
 
     def __len__(self) -> int:
-        return len(self.beta)
+        return len(self.sigma)
 
     def take(self, index: np.ndarray | slice) -> Parameters:
         """Some of the draws."""
@@ -77,12 +78,17 @@ def require_proper(model: Model) -> None:
             code="E_PRIOR_IMPROPER",
             hint='Give proper priors, such as priors={"beta": "normal(0, 1)"}; the default set is proper.',
         )
-    if len(rows) > len(kept) or model.distribution.family.ordered:
+    if len(rows) > len(kept) or len({item.prior for item in _thresholds(model)}) > 1:
         raise SettingError(
-            "parameters cannot be drawn from their prior: coefficients have more priors than they are, or an order",
+            "parameters cannot be drawn from their prior: coefficients have more priors than they are, or thresholds "
+            "different ones",
             code="E_PRIOR",
-            hint="Give one prior for each coefficient.",
+            hint="Give one prior for each coefficient, and one for all thresholds.",
         )
+
+
+def _thresholds(model: Model) -> list[LinearPrior]:
+    return [item for item in model.priors.linear if item.name in model.design.layout.thresholds]
 
 
 def constants_of(model: Model) -> list[str]:
@@ -128,7 +134,11 @@ def _coefficients(model: Model, n: int, extras: np.ndarray, rng: np.random.Gener
             scale = np.exp(extras[:, item.scale]) if item.scale >= 0 else 1.0
             rows.append(item.direction[kept])
             values.append(item.prior.draw(n, rng) * scale)
-    beta[:, kept] = np.linalg.solve(np.array(rows), np.array(values)).T
+    drawn = np.array(values)
+    proper = [item for item in model.priors.linear if item.prior.proper]
+    at = [i for i, item in enumerate(proper) if item.name in model.design.layout.thresholds]
+    drawn[at] = np.sort(drawn[at], axis=0)  # thresholds are ordered: equal priors given that are sorted draws
+    beta[:, kept] = np.linalg.solve(np.array(rows), drawn).T
     return beta
 
 
@@ -145,7 +155,7 @@ def coordinates_of(parameters: Parameters, coords: Coordinates) -> np.ndarray:
         inverse = np.linalg.pinv(coords.to_beta[:, others])
         z[:, coords.coefficients.start + np.array(others)] = parameters.beta @ inverse.T
     for name, link, place in coords.constants:
-        values = parameters.sigma if name == "sigma" and name not in parameters.constants else parameters.constants[name]
+        values = parameters.constants.get(name, parameters.sigma)
         z[:, coords.coefficients.start + place] = forward(link, values)
     z[:, coords.extras] = parameters.extras
     return z

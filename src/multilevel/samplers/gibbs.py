@@ -22,6 +22,8 @@ import numpy as np
 
 from ..core.coordinates import Coordinates
 from ..fit.sample import Sample
+from .from_prior import Parameters
+from .from_prior import coordinates_of as _coordinates_of
 from .gibbs_coefficients import CoefficientPriors
 from .gibbs_linear import LinearSystem
 from .gibbs_system import State, System, standardised, sums
@@ -79,7 +81,8 @@ class Gibbs:
         pseudo = self.coefficients.normal(state.beta, state.extras, rng)
         beta, effects = self.system.draw_location(state, pseudo, rng)
         if self.coefficients.others:
-            gain = self.coefficients.log_others(beta, state.extras) - self.coefficients.log_others(state.beta, state.extras)
+            gain = self.coefficients.log_others(beta, state.extras)
+            gain = gain - self.coefficients.log_others(state.beta, state.extras)
             taken = np.log(rng.random(len(gain))) < gain
             beta = np.where(taken[:, None], beta, state.beta)
             pairs = zip(effects, state.effects, strict=True)
@@ -143,11 +146,11 @@ class Recorder:
         s = self.n
         for out, x in zip(self.terms, state.terms, strict=True):
             out[:, s] = x
-        for out, b in zip(self.effects, state.effects, strict=True):
-            out[:, s] = b
+        for of_term, b in zip(self.effects, state.effects, strict=True):
+            of_term[:, s] = b
         self.sigma[:, s], self.beta[:, s], self.extras[:, s] = state.sigma, state.beta, state.extras
-        for name, out in self.constants.items():
-            out[:, s] = state.constants[name]
+        for name, values in self.constants.items():
+            values[:, s] = state.constants[name]
         self.n += 1
 
     def cut(self) -> None:
@@ -160,22 +163,12 @@ class Recorder:
 
 def coordinates_of(kept: Recorder, coords: Coordinates) -> np.ndarray:
     """z (C, S, d) of the draws."""
-    from ..links import forward
-
-    C, S = kept.sigma.shape
-    z = np.zeros((C, S, coords.d))
-    for part, x in zip(coords.parts, kept.terms, strict=True):
-        z[:, :, part] = x
-    places = [place for _, _, place in coords.constants]
-    others = [j for j in range(coords.to_beta.shape[1]) if j not in places]
-    if others:
-        inverse = np.linalg.pinv(coords.to_beta[:, others])
-        z[:, :, coords.coefficients.start + np.array(others)] = kept.beta @ inverse.T
-    for name, link, place in coords.constants:
-        values = kept.sigma if name == "sigma" else kept.constants[name]
-        z[:, :, coords.coefficients.start + place] = forward(link, values)
-    z[:, :, coords.extras] = kept.extras
-    return z
+    flat = Parameters(
+        kept.beta.reshape(-1, kept.beta.shape[2]), kept.sigma.ravel(),
+        tuple(x.reshape(-1, x.shape[2]) for x in kept.terms), (), (),
+        {name: v.ravel() for name, v in kept.constants.items()}, kept.extras.reshape(-1, kept.extras.shape[2]),
+    )  # fmt: skip
+    return _coordinates_of(flat, coords).reshape(*kept.sigma.shape, coords.d)
 
 
 def sample_of(

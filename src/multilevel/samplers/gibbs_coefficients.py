@@ -6,6 +6,8 @@
     logistic           a'β | ω ~ N(m, s²/ω),    ω ~ PG(2, 0),              ω | β ~ PG(2, x)
     horseshoe          a'β | λ ~ N(0, τ²λ),     √λ ~ half-Cauchy(1),       p(1/λ | β) ∝ exp(−x²/2λ)/(1 + 1/λ)
 
+    R2-D2              a'β | λ ~ N(0, τ²λ),     λ ~ Gamma(a, 1),           λ | β generalised inverse Gaussian (a − ½, 2, x²)
+
 x = (a'β − m)/s. A prior that is no such mixture is left out of the draw and decides by Metropolis's rule whether the
 draw is taken. The mixing variances are drawn anew before every draw of β; they are no part of the chain's state.
 
@@ -23,7 +25,7 @@ from ..priors.record import LinearPrior, Priors
 from .gibbs_scales import inverse_gamma
 from .gibbs_steps import Steps
 
-MIXTURES = ("normal", "student_t", "cauchy", "laplace", "logistic", "horseshoe")
+MIXTURES = ("normal", "student_t", "cauchy", "laplace", "logistic", "horseshoe", "r2d2")
 
 
 @dataclass(frozen=True)
@@ -76,10 +78,10 @@ class CoefficientPriors:
             mine = [item for item in self.all if item.scale == e]
 
             def log_density(x: np.ndarray, prior=prior, mine=mine) -> np.ndarray:  # type: ignore[no-untyped-def]
-                own = prior.log_density(np.exp(x)) + x
-                for item in mine:
-                    inside = beta @ item.direction * np.exp(-x)
-                    own = own + item.prior.log_density(inside) - x
+                with np.errstate(all="ignore"):
+                    own = prior.log_density(np.exp(x)) + x
+                    for item in mine:
+                        own = own + item.prior.log_density(beta @ item.direction * np.exp(-x)) - x
                 return np.asarray(own)
 
             out[:, e] = self.stepper.step(e, out[:, e], log_density, rng)
@@ -89,7 +91,7 @@ class CoefficientPriors:
 def location_scale(item: LinearPrior) -> tuple[float, float]:
     """Centre and scale of a prior, by its own names for them."""
     prior = item.prior
-    if prior.name == "horseshoe":
+    if prior.shared is not None:
         return 0.0, 1.0
     if isinstance(prior, Normal):
         return float(prior.mean), float(prior.sd)
@@ -120,6 +122,8 @@ def _precision(item: LinearPrior, x: np.ndarray, rng: np.random.Generator) -> np
         return draw(np.full(len(x), 2.0), x, rng)
     if name == "horseshoe":
         return np.array([_local(0.5 * float(v) ** 2, rng) for v in x])
+    if name == "r2d2":
+        return 1.0 / _gig(float(getattr(item.prior, "shape")) - 0.5, x, rng)  # noqa: B009
     return np.ones(len(x))
 
 
@@ -141,3 +145,12 @@ def _local(a: float, rng: np.random.Generator) -> float:
             t = (1.0 + rng.standard_exponential()) / a
             if rng.random() < 1.0 / (a * t):
                 return t - 1.0
+
+
+def _gig(order: float, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """λ with density ∝ λ^(order − 1) exp(−λ − x²/2λ), an element for each x."""
+    from scipy.stats import geninvgauss
+
+    size = np.maximum(np.abs(x), 1e-10)
+    root = np.sqrt(2.0)
+    return np.array([geninvgauss.rvs(order, root * v, scale=v / root, random_state=rng) for v in size])

@@ -18,7 +18,7 @@ import numpy as np
 
 from .gibbs_coefficients import Pseudo
 from .gibbs_linear import LinearSystem
-from .gibbs_system import State
+from .gibbs_system import Location, State
 
 if TYPE_CHECKING:
     from ..data.cross_products import PairProducts
@@ -36,7 +36,7 @@ class FactorSystem(LinearSystem):
             out[f, g], out[g, f] = matrix, matrix.T.tocsr()
         return out
 
-    def draw_location(self, state: State, pseudo: Pseudo, rng: np.random.Generator) -> tuple[np.ndarray, list[np.ndarray]]:
+    def draw_location(self, state: State, pseudo: Pseudo, rng: np.random.Generator) -> Location:
         lam = self.units.lam(self.factors(state), state.sigma)
         inside = self.internal_effects(state.effects)
         noise = state.sigma / self.units.scale
@@ -76,7 +76,7 @@ class FactorSystem(LinearSystem):
             root = np.linalg.cholesky(matrix)
             half = np.linalg.solve(root, scaled)
             left = xy - np.einsum("lkp,lkq->pq", half, half)
-            beta = np.zeros(0)
+            beta: np.ndarray = np.zeros(0)
             if p:
                 top = np.linalg.cholesky(left[:p, :p])
                 mean = np.linalg.solve(top, left[:p, p])

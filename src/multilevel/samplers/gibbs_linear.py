@@ -6,8 +6,8 @@
 One factorisation and one back-substitution draw all coefficients and effects together. P holds the normal priors of β
 (`gibbs_coefficients.py`).
 
-References: Chib & Carlin (1999), Statistics & Computing 9 (blocking); García-Cortés & Sorensen (1996), Genetics Selection
-Evolution 28.
+References: Chib & Carlin (1999), Statistics & Computing 9 (blocking); García-Cortés & Sorensen (1996), Genetics
+Selection Evolution 28.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ..priors.base import Prior
 from .gibbs_coefficients import Pseudo
 from .gibbs_scales import update_sd
 from .gibbs_steps import Steps
-from .gibbs_system import State, System
+from .gibbs_system import Location, State, System
 from .gibbs_terms import TermUpdate
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class LinearSystem(System):
             xy += (rows * weight[:, None]).T @ rows
         return xy
 
-    def draw_location(self, state: State, pseudo: Pseudo, rng: np.random.Generator) -> tuple[np.ndarray, list[np.ndarray]]:
+    def draw_location(self, state: State, pseudo: Pseudo, rng: np.random.Generator) -> Location:
         factors = self.factors(state)
         lam = self.units.lam(factors, state.sigma)
         e, p, C = self.elimination, self.products.p, state.chains

@@ -5,8 +5,8 @@
     binomial, logit              ψ = η,            a = y,  b = trials
     negative binomial, log       ψ = η − log s,    a = y,  b = y + s;   s by its own density given η, before ω is drawn
 
-The normal model of each sweep has weights of its own: blocks by level are filled anew in one pass over the rows, and all
-coefficients and effects are drawn together by one factorisation.
+The normal model of each sweep has weights of its own: blocks by level are filled anew in one pass over the rows, and
+all coefficients and effects are drawn together by one factorisation.
 
 Reference: Polson, Scott & Windle (2013), JASA 108, sections 3.1 and 3.3.
 """
@@ -23,11 +23,13 @@ from ..core.gaussian import Elimination
 from ..core.latent import Latent
 from .gibbs_coefficients import Pseudo
 from .gibbs_steps import Steps
-from .gibbs_system import State, System
+from .gibbs_system import Location, State, System
 from .polya_gamma import draw
 
 if TYPE_CHECKING:
     from ..model.model import Model
+
+CHUNK = 2**17  # numbers held at once
 
 
 class LogitSystem(System):
@@ -114,7 +116,9 @@ class LogitSystem(System):
 
         def log_density(x: np.ndarray) -> np.ndarray:
             own = prior.log_density(np.exp(x)) + x
-            return np.asarray(own + np.array([shape_terms(y, eta, values[:, None]) @ counts for values in x]))
+            step = max(1, int(CHUNK // eta.size))
+            parts = [shape_terms(y, eta, x[i : i + step, :, None]) @ counts for i in range(0, len(x), step)]
+            return np.asarray(own + np.concatenate(parts))
 
         return np.exp(self.stepper.step(0, np.log(state.constants[self.shape]), log_density, rng))
 
@@ -135,7 +139,7 @@ class LogitSystem(System):
         return score @ back, back.T @ gram @ back
 
     # --- coefficients and effects --------------------------------------------------------------------------------
-    def draw_location(self, state: State, pseudo: Pseudo, rng: np.random.Generator) -> tuple[np.ndarray, list[np.ndarray]]:
+    def draw_location(self, state: State, pseudo: Pseudo, rng: np.random.Generator) -> Location:
         e, p, C = self.elimination, self.x.shape[1], state.chains
         factors = self.factors(state)
         noise, noise_x = rng.standard_normal((C, e.q, 1)), rng.standard_normal((C, p, 1))

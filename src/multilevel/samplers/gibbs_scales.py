@@ -15,6 +15,7 @@ Reference: Wand, Ormerod, Padoan & Frühwirth (2011), Bayesian Analysis 6, 847-9
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -33,13 +34,13 @@ def inverse_gamma(shape: float, scale: np.ndarray, rng: np.random.Generator) -> 
 
 def half_t(prior: Prior) -> tuple[float, float] | None:
     """Degrees of freedom and scale of a half-Student-t (half-Cauchy: 1) with its centre at zero, or None."""
-    whole = getattr(prior, "whole", prior)
+    whole: Any = getattr(prior, "whole", prior)
     if prior.support[0] != 0.0 or prior.support[1] != np.inf:
         return None
     if isinstance(whole, StudentT) and whole.location == 0.0:
         return float(whole.df), float(whole.scale)
     if whole.name == "cauchy" and getattr(whole, "location", None) == 0.0:
-        return 1.0, float(whole.scale)  # type: ignore[attr-defined]
+        return 1.0, float(whole.scale)
     return None
 
 

@@ -15,6 +15,8 @@ import numpy as np
 from ..core.coordinates import Coordinates
 from .gibbs_coefficients import Pseudo
 
+Location = tuple[np.ndarray, list[np.ndarray]]  # β (C, p), and the effects of every term (C, L, k)
+
 
 @dataclass
 class State:
@@ -65,7 +67,7 @@ class System(ABC):
         """Score at b = 0 (C, L, k) of the effects of term t, everything else as it is, and information (C, L, k, k)."""
 
     @abstractmethod
-    def draw_location(self, state: State, pseudo: Pseudo, rng: np.random.Generator) -> tuple[np.ndarray, list[np.ndarray]]:
+    def draw_location(self, state: State, pseudo: Pseudo, rng: np.random.Generator) -> Location:
         """β (C, p) and the effects of all terms, given all else."""
 
 

@@ -14,7 +14,7 @@ proposals; Vehtari, Simpson, Gelman, Yao & Gabry (2024), JMLR 25(72), for k̂.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,11 +22,12 @@ import numpy as np
 from ..core.completed import Completed
 from ..numerics.psis import psis
 from .mode import find_mode
-from .proposals import DF, Mixture, Proposal, Split, mixture, moments, propose
+from .proposals import DF, Mixture, Proposal, Split, mixture, propose
 
 PILOT = 1024  # points that judge a proposal
 LEAST, MOST = 4096, 2**16  # points in the end
 GOOD_KHAT, GOOD_SHARE = 0.5, 0.5  # k̂, and effective share of the points, with which nothing is adapted
+FAIR_KHAT = 0.6  # k̂ above which points are added in the end
 ROUNDS = 6  # of adaptation at most
 COMPONENTS = 4
 DEFENSIVE = 0.15  # share of the wide proposal in every round
@@ -34,8 +35,9 @@ STRETCHED = 2.5  # scales of the wide proposal over the first one's
 LOOKS = np.array([0.5, 1.0, 1.5, 2.5, 4.0, 6.0, 9.0, 14.0])  # distances along an axis at which the density is looked at
 CORE, TAIL = 5.0, 15.0  # falls of the log density that the first proposal and the wide one are fitted to
 SHORTEST, LONGEST = 0.2, 10.0  # scales of a side, in standard deviations of the curvature
-HEAVY = 2.0  # times the mean weight: points above get a component of their own
-SPARE = 4  # completed draws for each one kept, where they carry weights
+TAILS = 3  # components for points of large weight at most
+HEAVY = 1.5  # times the mean weight: points above get a component of their own
+SPARE = 4.0  # completed draws for each one kept at most, where they carry weights
 
 
 @dataclass(frozen=True)
@@ -97,12 +99,11 @@ def importance(target: Any, wanted: int = 4000, seed: Any = 0, least: int = LEAS
     rounds = 0
     while not cloud.good and rounds < ROUNDS:
         rounds += 1
-        fitted = cloud.fitted()
-        before = cloud.ess / len(cloud.z)
-        cloud.add(cloud.shares(fitted, PILOT * 2), rng)
-        if rounds > 2 and cloud.khat < 0.7 and cloud.ess / len(cloud.z) < 1.05 * before:
-            break
+        cloud.add(cloud.shares(cloud.fitted(), 2 * PILOT), rng)
     _fill(cloud, wanted, least, most, rounds, rng)
+    while cloud.khat > FAIR_KHAT and rounds < 2 * ROUNDS and len(cloud.z) + 2 * PILOT <= most:
+        rounds += 1
+        cloud.add(cloud.shares(cloud.fitted(), 2 * PILOT), rng)
     return cloud.weighted(mode, rounds)
 
 
@@ -174,8 +175,10 @@ class Cloud:
         found = mixture(self.z, np.exp(log_w), components)
         ratio = np.exp(self.log_weights + np.log(len(self.z)))
         excess = np.maximum(ratio - HEAVY, 0.0)
-        if np.count_nonzero(excess) > 2 * self.target.d:
-            found = found.joined(*moments(self.z, excess / excess.sum()), DEFENSIVE)
+        count = np.count_nonzero(excess)
+        if count > 2 * self.target.d:
+            tails = mixture(self.z, excess / excess.sum(), int(np.clip(count / (5 * self.target.d), 1, TAILS)))
+            found = found.joined(tails, DEFENSIVE)
         return found
 
     def weighted(self, mode: np.ndarray, rounds: int) -> Weighted:
@@ -225,7 +228,7 @@ def draw(
     Parameters
     ----------
     target :
-        With `complete` besides; draws that it weights (`exact` false) are made `SPARE` times over.
+        With `complete` besides; of draws that it weights (`exact` missing or false) more are made than are wanted.
     wanted : int
         Number of draws.
     points : Weighted, optional
@@ -235,20 +238,37 @@ def draw(
     for_points, for_draws = root.spawn(2)
     points = points or importance(target, wanted, for_points, least, most)
     rng = np.random.default_rng(for_draws)
-    many = wanted if getattr(target, "exact", False) else SPARE * wanted
-    index = rng.permutation(systematic(points.log_weights, many, rng))
-    completed = target.complete(points.z[index], rng)
-    khat, ess, evidence = points.khat, min(points.ess, float(many)), points.log_evidence
-    if np.ptp(completed.log_weights) > 0.0 or many > wanted:
-        given = np.where(np.isnan(completed.log_weights), -np.inf, completed.log_weights)
+    index, completed = _completions(target, points, wanted, rng)
+    khat, ess, evidence = points.khat, min(points.ess, float(wanted)), points.log_evidence
+    if not getattr(target, "exact", False):
+        more = int(wanted * (min(SPARE, 1.1 * _largest(completed.log_weights)) - 1.0)) + 1
+        extra, further = _completions(target, points, more, rng)
+        index, completed = np.concatenate([index, extra]), completed.joined(further)
+        given = completed.log_weights
         smooth = psis(given)
-        evidence += float(np.logaddexp.reduce(given) - np.log(many))
+        evidence += float(np.logaddexp.reduce(given) - np.log(len(given)))
         khat = max(khat, float(smooth.khat[0]))
-        ess *= float(smooth.ess[0]) / many
+        ess = min(points.ess, float(smooth.ess[0]), float(wanted))
         kept = rng.permutation(systematic(smooth.log_weights, wanted, rng))
         index, completed = index[kept], completed.take(kept)
     log_density = points.log_density[index] + completed.log_weights
     return Drawn(points.z[index], log_density, completed, khat, ess, evidence, len(points.z), points.rounds)
+
+
+def _completions(
+    target: Any, points: Weighted, n: int, rng: np.random.Generator
+) -> tuple[np.ndarray, Completed]:
+    """n points in proportion to their weights, completed; a failed completion weighs nothing."""
+    index = rng.permutation(systematic(points.log_weights, n, rng))
+    completed = target.complete(points.z[index], rng)
+    weights = completed.log_weights if len(completed.log_weights) else np.zeros(n)
+    return index, replace(completed, log_weights=np.where(np.isnan(weights), -np.inf, weights))
+
+
+def _largest(log_weights: np.ndarray) -> float:
+    """The largest weight over their mean."""
+    top = float(np.max(log_weights))
+    return 1.0 / float(np.mean(np.exp(log_weights - top))) if np.isfinite(top) else 1.0
 
 
 def systematic(log_weights: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:

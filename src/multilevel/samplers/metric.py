@@ -17,7 +17,7 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-DENSE = 120  # coordinates up to which Σ is dense
+DENSE = 40  # coordinates up to which Σ is dense
 CUTOFF = 2.0  # a direction is kept where its variance is off by so much
 MOST_DIRECTIONS = 40
 

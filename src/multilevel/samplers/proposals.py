@@ -21,7 +21,7 @@ import numpy as np
 from ..numerics.lattice import lattice
 
 DF = 6.0
-STEPS = 20  # of the EM algorithm
+STEPS = 8  # of the EM algorithm
 PSEUDO = 10.0  # observations that the whole covariance counts for in each component's
 
 
@@ -99,12 +99,12 @@ class Mixture:
             log_det[k] = np.log(np.diagonal(root)).sum()
         return _log_t(distance, d) - log_det + np.log(self.shares), distance
 
-    def joined(self, centre: np.ndarray, covariance: np.ndarray, share: float) -> Mixture:
-        """With one more component."""
+    def joined(self, other: Mixture, share: float) -> Mixture:
+        """With the components of another, which get a share of the whole."""
         return Mixture(
-            np.append((1.0 - share) * self.shares, share),
-            np.concatenate([self.centres, centre[None]]),
-            np.concatenate([self.roots, np.linalg.cholesky(covariance)[None]]),
+            np.concatenate([(1.0 - share) * self.shares, share * other.shares]),
+            np.concatenate([self.centres, other.centres]),
+            np.concatenate([self.roots, other.roots]),
         )
 
     def refined(self, z: np.ndarray, weights: np.ndarray, whole: np.ndarray) -> Mixture:

@@ -3,7 +3,7 @@
     estimate = mean over draws,    lower, upper = quantiles
 
 The variance between levels and that of normal errors come from all draws; what has to be integrated over rows (an
-observation of a generalized model, the response's scale, shrinkage of crossed factors) from some hundreds, spread evenly.
+observation of a generalized model, the response's scale, shrinkage of crossed factors) from some hundreds of them.
 """
 
 from __future__ import annotations

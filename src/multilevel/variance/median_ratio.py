@@ -59,9 +59,10 @@ def median_ratio(fit: Fit) -> dict[str, Any]:
         if location(fit, t) and "Intercept" in g.names:
             j = g.names.index("Intercept")
             if fit.sampled:
-                rows.append((g.label, *median_ratios(fit, t, j, factor, fit.level)))
-                continue
-            rows.append((g.label, *(float(np.exp(factor * sd)) for sd in (np.sqrt(c[j, j]), *terms[t][j]))))
+                found = median_ratios(fit, t, j, factor, fit.level)
+            else:
+                found = tuple(float(np.exp(factor * sd)) for sd in (np.sqrt(c[j, j]), *terms[t][j]))
+            rows.append((g.label, *found))
     names = ("estimate", "lower", "upper")
     columns = {name: np.array([row[i + 1] for row in rows], dtype=float) for i, name in enumerate(names)}
     return {"group": [row[0] for row in rows], "kind": [LINKS[link]] * len(rows), **columns}

@@ -4,8 +4,8 @@
 
 For one varying intercept λ_ℓ = n_ℓ τ² / (n_ℓ τ² + σ²): 1 leaves the level's own mean alone (no pooling), 0 replaces it
 by the population's (complete pooling). With several coefficients it is the average over them. Estimators that do not
-pool have λ = 1, whatever Σ they describe. Of sampled fits λ is averaged over draws; in generalized models the effects of
-other factors are held there.
+pool have λ = 1, whatever Σ they describe. Of sampled fits λ is averaged over draws; in generalized models the effects
+of other factors are held there.
 
 Reference: Gelman & Pardoe (2006), Technometrics 48 (their pooling factor is 1 − λ).
 """

@@ -58,6 +58,8 @@ def _finding(label: str, levels: int, more: str, values: dict[str, Any]) -> Find
 def _after(case: Case, label: str, levels: int) -> Finding:
     """With the interval and the penalised estimate of the first coefficient, where the profile is cheap."""
     t = next(t for t, g in enumerate(case.design.groups) if g.label == label)
+    if case.fit.estimates.certainty.sample is not None:
+        return _finding(label, levels, *_sampled(case, t))
     if not case.model.is_linear:
         return _finding(label, levels, *_interval(case, t))
     if not case.fit.estimates.certainty.profiles:  # no likelihood, or too large
@@ -68,6 +70,22 @@ def _after(case: Case, label: str, levels: int) -> Finding:
     more = f" (estimate {sd:.3g}, {100.0 * case.fit.level:.4g}% interval {low:.3g} to {high:.3g}; "
     more += f"{penalised:.3g} under a weak prior that avoids zero)"
     return _finding(label, levels, more, {"sd": sd, "lower": low, "upper": high, "penalised": penalised})
+
+
+def _sampled(case: Case, term: int) -> tuple[str, dict[str, Any]]:
+    """By how much the prior matters: the posterior under a slightly stronger or weaker one."""
+    from ..sensitivity import SENSITIVE, prior_sensitivity
+
+    text, values = _interval(case, term)
+    found = prior_sensitivity(case.fit)
+    group = case.design.groups[term]
+    name = f"sd[{group.label}, {group.names[0]}]"
+    if name not in found.parameters:
+        return text, values
+    moved = float(found.prior[found.parameters.index(name)])
+    how = "its prior matters" if moved > SENSITIVE else "its prior matters little"
+    text = f"{text}; {how} (sensitivity {moved:.2g}, {SENSITIVE:g} and less is little)"
+    return text, {**values, "sensitivity": moved}
 
 
 def _interval(case: Case, term: int) -> tuple[str, dict[str, Any]]:

@@ -108,6 +108,14 @@ class Scales:
             return self.moments[1]
         return max(1.0, self.moments[1]) if self.model.link == "log" and not self._counts else 1.0
 
+    @cached_property
+    def latent(self) -> float:
+        """The sd of the error behind a yes or no, which effects of groups stand beside; 1 where there is none."""
+        from ...links import link
+
+        variance = link(self.model.link).latent
+        return 1.0 if self.linear or not math.isfinite(variance) else math.sqrt(variance)
+
     @property
     def _counts(self) -> bool:
         return bool(self.model.distribution.family.discrete)

@@ -4,7 +4,8 @@
     sd of a coefficient of z ~ half_student_t(3, 0, s/s_z);   sigma ~ half_student_t(3, 0, s);   R ~ LKJ(2)
 
 s is the response's sd where the link is the identity, and 1 on other links (one unit of a logit or a logarithm; the sd
-of log y for continuous positive responses, if larger). s_x is the predictor's sd; half the difference if it has two
+of log y for continuous positive responses, if larger; for standard deviations beside a yes or no, the sd of the latent
+error: 1.8 for logit, 1 for probit). s_x is the predictor's sd; half the difference if it has two
 values. The standard deviation of an intercept is about levels at z = 0, which may be far from the data: its scale is
 s (1 + Σ (mean z/s_z)²)^½ over the slopes beside it.
 
@@ -53,6 +54,8 @@ def choose(parameter: Parameter, data: Scales) -> Choice:
 
 def _sd(parameter: Parameter, data: Scales, spread: float, what: str) -> Choice:
     group = data.model.design.groups[parameter.term]
+    if parameter.location and not data.linear:
+        spread *= data.latent
     if parameter.column is not None:
         scale = spread / unit(parameter.column)
         return positive(StudentT(3.0, 0.0, digits(scale))), f"{what}/spread of the predictor"

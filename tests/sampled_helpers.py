@@ -1,6 +1,6 @@
 """Samples made of synthetic draws: what a sampler would hand over, without one.
 
-Draws are normal around the estimates of a likelihood fit with its own covariances, independent or autocorrelated, so that
+Draws are normal around the estimates of a likelihood fit with its own covariances, independent or autocorrelated: their
 diagnostics have known answers.
 """
 
@@ -31,18 +31,18 @@ def series(rng: np.random.Generator, shape: tuple[int, ...], rho: float = 0.0) -
     return out
 
 
-def sample_of(
-    fit: Fit, chains: int = 4, draws: int = 500, rho: float = 0.0, seed: int = 0, **info: Any
-) -> Sample:
+def sample_of(fit: Fit, chains: int = 4, draws: int = 500, rho: float = 0.0, seed: int = 0, **info: Any) -> Sample:
     """A sample around the estimates of a likelihood fit, with statistics as those of NUTS."""
     rng, e = np.random.default_rng(seed), fit.estimates
     size = (chains, draws)
     beta = e.beta + series(rng, (*size, len(e.beta)), rho) @ _root(fit.vcov).T
     covariances, effects = [], []
-    for covariance, b, spread in zip(e.covariances, e.effects, fit.effect_covariances, strict=True):
+    parts = zip(e.covariances, e.effects, fit.effect_covariances, fit.model.scales, strict=True)
+    for covariance, b, spread, kind in parts:
         k = len(covariance)
         scale = np.exp(0.15 * series(rng, (*size, k), rho))
         noise = np.eye(k) + 0.1 * series(rng, (*size, k, k), rho)
+        noise *= np.eye(k) if set(kind.kinds()) == {"positive"} else 1.0  # a diagonal covariance stays one
         root = scale[..., None] * np.linalg.cholesky(covariance) @ noise
         covariances.append(root @ np.swapaxes(root, -1, -2))
         draw = series(rng, (*size, *b.shape), rho)

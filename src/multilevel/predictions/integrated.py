@@ -2,9 +2,9 @@
 
     log p(y_R | φ_s) = log ∫ Π_{i∈R} p(y_i | η_i(φ_s, b)) N(b; 0, Σ_s) db,      s = 1, …, S
 
-b are the effects of the levels that are integrated, φ_s everything else in draw s, effects of other levels included. Exact
-for normal responses; otherwise by adaptive Gauss–Hermite quadrature around the mode of each draw (`core/panels.py`), by
-Laplace's approximation beyond five effects.
+b are the effects of the levels that are integrated, φ_s everything else in draw s, effects of other levels included.
+Exact for normal responses; otherwise by adaptive Gauss–Hermite quadrature around the mode of each draw
+(`core/panels.py`), by Laplace's approximation beyond five effects.
 
 References: Vehtari, Mononen, Tolvanen, Sivula & Winther (2016), JMLR 17(103); Merkle, Furr & Rabe-Hesketh (2019),
 Psychometrika 84.
@@ -14,20 +14,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..core.mode import positive_part
 from ..core.panels import Panels
-from ..families.base import Observations
+from ..families.base import Distribution, Observations
 from ..formula.design import Column, Rows
-from ..predictions.linear import training_rows
-from ..predictions.posterior import Posterior, roots, tiled, training_observations
-from ..predictions.uncertain import OUT, part
-
-if TYPE_CHECKING:
-    from ..fit.fit import Fit
+from .linear import training_rows
+from .posterior import Posterior, roots, tiled, training_observations
+from .uncertain import OUT, part
 
 CELLS = 2_000_000  # draws × rows × effects at once
 QUADRATURE = 5  # effects up to which integrals are by quadrature
@@ -36,24 +32,26 @@ Own = Mapping[int, np.ndarray]  # term → levels whose effects are integrated
 
 @dataclass(frozen=True, eq=False)
 class Densities:
-    """Densities of the training rows of a fit under draws, which may be those of a fit to other rows.
+    """Densities of some rows under draws.
 
     Parameters
     ----------
-    fit : whose rows they are
     draws : Posterior
+    rows, obs : with their response
     """
 
-    fit: Fit
     draws: Posterior
+    rows: Rows
+    obs: Observations
 
-    @cached_property
-    def rows(self) -> Rows:
-        return training_rows(self.fit)
+    @classmethod
+    def of_training(cls, draws: Posterior) -> Densities:
+        """Of the rows that were fitted; the draws may be those of a fit to fewer."""
+        return cls(draws, training_rows(draws.fit), training_observations(draws.fit))
 
-    @cached_property
-    def obs(self) -> Observations:
-        return training_observations(self.fit)
+    @property
+    def distribution(self) -> Distribution:
+        return self.draws.fit.model.distribution
 
     def joint(self, index: np.ndarray, own: Own) -> np.ndarray:
         """log p(y of these rows | φ_s), (S,)."""
@@ -66,8 +64,7 @@ class Densities:
 
     def expected(self, index: np.ndarray, given: np.ndarray, own: Own) -> np.ndarray:
         """E y of some rows in each draw, (S, rows, K), at the mode of the effects that other rows give."""
-        mean = self.fit.model.distribution.mean
-        out = []
+        mean, out = self.distribution.mean, []
         for piece in self._pieces(len(index) + len(given), own):
             fixed, z, owner = self._parts(piece, index, own)
             if z.shape[2]:
@@ -80,6 +77,30 @@ class Densities:
             out.append(found.reshape(s, n, -1))
         return np.concatenate(out)
 
+    def drawn(self, own: Own, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Standardised effects of the levels (S, q) given the rows, and the logarithms of their importance weights.
+
+            u_s ~ N(û_s, H_s⁻¹),    w_s = p(y | φ_s, u_s) N(u_s; 0, I) / N(u_s; û_s, H_s⁻¹)
+
+        exact for normal responses, whose w_s is p(y | φ_s) whatever u_s.
+        """
+        index = np.arange(self.rows.n)
+        effects, weights = [], []
+        for piece in self._pieces(self.rows.n, own):
+            fixed, z, owner = self._parts(piece, index, own)
+            s, n, m = fixed.shape
+            flat, panels = fixed.reshape(s * n, m), self._panels(self.obs, s, z, owner)
+            with np.errstate(all="ignore"):
+                mode, at = panels.modes(flat)
+                root = np.linalg.cholesky(panels.information(positive_part(np.asarray(at.second))))
+                noise = rng.standard_normal(mode.shape)
+                u = mode + np.linalg.solve(root.transpose(0, 2, 1), noise[:, :, None])[:, :, 0]
+                value = self.distribution.log_density(panels.observations, panels.eta(flat, u))
+            log_det = np.log(np.einsum("sqq->sq", root)).sum(axis=1)
+            weights.append(panels.height(value, u) - log_det + 0.5 * (noise**2).sum(axis=1))
+            effects.append(u)
+        return np.concatenate(effects), np.concatenate(weights)
+
     # --- parts -------------------------------------------------------------------------------------------------------
     def _pieces(self, rows: int, own: Own) -> list[Posterior]:
         """The draws in portions that memory holds."""
@@ -90,9 +111,9 @@ class Densities:
     def _integrate(self, obs: Observations, fixed: np.ndarray, z: np.ndarray, owner: np.ndarray) -> np.ndarray:
         s, n, m = fixed.shape
         if not z.shape[2]:
-            flat = self.fit.model.distribution.log_density(tiled(obs, s), fixed.reshape(s * n, m))
+            flat = self.distribution.log_density(tiled(obs, s), fixed.reshape(s * n, m))
             return np.asarray(flat.reshape(s, n).sum(axis=1))
-        if self.fit.model.is_linear:
+        if self.draws.fit.model.is_linear:
             return _normal(obs, fixed, z)
         panels = self._panels(obs, s, z, owner)
         flat = fixed.reshape(s * n, m)
@@ -102,8 +123,7 @@ class Densities:
     def _panels(self, obs: Observations, s: int, z: np.ndarray, owner: np.ndarray) -> Panels:
         """The draws as groups of their own: each has its copy of the rows."""
         n = len(obs)
-        distribution = self.fit.model.distribution
-        return Panels(distribution, tiled(obs, s), z.reshape(s * n, -1), owner, np.repeat(np.arange(s), n), s)
+        return Panels(self.distribution, tiled(obs, s), z.reshape(s * n, -1), owner, np.repeat(np.arange(s), n), s)
 
     def _mode(self, piece: Posterior, given: np.ndarray, own: Own) -> np.ndarray:
         """Standardised effects given some rows, (S, q): their mode."""

@@ -1,0 +1,165 @@
+"""The most probable variance parameters: ``model.fit("map")``, type-II maximum a posteriori.
+
+    (θ, σ, ψ) maximise  p(θ, σ, ψ) ∫ p(y | β, u, θ, σ, ψ) p(u) p(β) du dβ,      then  E(β, u | θ, σ, ψ, y)
+
+Group effects are integrated out, exactly for linear models and by Laplace's approximation for others. Coefficients are
+too in linear models (a prior of theirs that is not normal by the normal one that matches it); elsewhere they are
+maximised over. The density is one of standard deviations, correlations and σ themselves: with flat priors this is
+REML or Laplace. A standard deviation may be zero at the mode; with ``boundary_avoiding=True`` its prior is multiplied
+by sd, the limit of gamma(2, λ) as λ → 0, which keeps it off zero by about one standard error (Chung et al.).
+
+Intervals come from a normal approximation of the posterior in coordinates without bounds, around its mode there:
+quick, symmetric in log sd, and as good as that. Few groups need draws from the posterior itself.
+
+References: Chung, Rabe-Hesketh, Dorie, Gelman & Liu (2013), Psychometrika 78, 685-709; MacKay (1996), *Hyperparameters:
+optimize, or integrate out?*, in Maximum Entropy and Bayesian Methods.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..core.completed import Completed
+from ..core.natural import Natural
+from ..fit.estimates import Estimates
+from ..fit.prior_conflict import prior_warnings
+from ..fit.sample import Sample
+from .bayesian import Bayesian
+from .collapsed import _target, sample_of
+
+if TYPE_CHECKING:
+    from ..model.model import Model
+
+NEAR_ZERO = 0.2  # times the standard deviation at the mode of its logarithm: below, zero itself is tried
+ZERO = np.log(1e-6)  # what stands for it
+LEVEL = 1e-6  # by how much the density may fall on the way to zero
+
+
+@dataclass(frozen=True)
+class MAP(Bayesian):
+    """Settings: `boundary_avoiding` keeps standard deviations off zero; `draws`, `chains`, `seed` of the intervals."""
+
+    tune: int = 0
+    boundary_avoiding: bool = False
+
+    def sample(self, model: Model) -> Sample:
+        """Draws from the normal approximation."""
+        return self._approximate(_target(model))
+
+    def estimate(self, model: Model) -> Estimates:
+        from ..fit.sampled import estimates_of
+        from .propriety import check_propriety
+
+        check_propriety(model)
+        target = _target(model)
+        with np.errstate(all="ignore"):
+            sample = self._approximate(target)
+            z, zeros, value = self._mode(target, sample.info["centre"])
+            at = _conditional(model, target, z)
+        return _moved(model, estimates_of(model, sample, prior_warnings(model)), at, _kept(target, zeros), value)
+
+    def _approximate(self, target: Any) -> Sample:
+        from ..samplers.mode import find_mode
+
+        centre, _, curvature = find_mode(target)
+        seeds = np.random.SeedSequence(self.seed).spawn(2)
+        n = self.draws * self.chains
+        noise = np.random.default_rng(seeds[0]).standard_normal((n, target.d))
+        root = np.linalg.cholesky(curvature)
+        z = centre + np.linalg.solve(root.T, noise.T).T
+        completed = target.complete(z, np.random.default_rng(seeds[1]))
+        info = {
+            "sampler": "a normal approximation at the posterior's mode", "exact": False, "tune": 0, "seed": self.seed,
+            "centre": centre,
+        }  # fmt: skip
+        shape = (self.chains, self.draws)
+        log_prior = target.coordinates.log_prior(z)[0].reshape(shape)
+        density = target.log_density(z).reshape(shape)
+        return sample_of(target, z.reshape(*shape, -1), completed, density, log_prior, {}, info)
+
+    def _mode(self, target: Any, start: np.ndarray) -> tuple[np.ndarray, tuple[int, ...], float]:
+        """z at the mode of the natural parameters, the standard deviations of zero among them, and the log density."""
+        from ..samplers.mode import find_mode
+
+        whole = not self.boundary_avoiding
+        density = Natural(target, whole)
+        z, value, _ = find_mode(density, start)
+        zeros: list[int] = []
+        places = [part.start + j for b, part in zip(*_blocks(target), strict=True) for j in range(b.n_sds)]
+        for j in sorted(places, key=lambda j: z[j] - start[j]):
+            if not whole or z[j] - start[j] > np.log(NEAR_ZERO):
+                break
+            held = z.copy()
+            held[j] = start[j] + ZERO
+            reduced = Natural(target, whole, (*zeros, j)).at(held)
+            free, reached, _ = find_mode(reduced, held[reduced.free])
+            if reached >= value - LEVEL:
+                zeros.append(j)
+                z, value = reduced.full(free), reached
+        return z, tuple(zeros), value
+
+
+def _blocks(target: Any) -> tuple[Any, Any]:
+    return target.coordinates.blocks, target.coordinates.parts
+
+
+class _Still(np.random.Generator):
+    """Noise of zero: a draw from a normal distribution then is its mean."""
+
+    def __init__(self) -> None:
+        super().__init__(np.random.PCG64(0))
+
+    def standard_normal(self, size: Any = None, *_: Any, **__: Any) -> Any:
+        return np.zeros(() if size is None else size)
+
+
+def _conditional(model: Model, target: Any, z: np.ndarray) -> Completed:
+    """Coefficients and effects given z: their mean in a linear model, the effects' mode in others."""
+    if model.is_linear:
+        found: Completed = target.complete(z[None], _Still())
+        return found
+    at, rows = target.coordinates, model.rows
+    factors = at.factors(z[None])
+    state = target.evaluate(target.phi(z[None])[0])
+    effects: list[np.ndarray] = [np.zeros(0)] * len(model.scales)
+    u = target.criterion.by_factor(state.mode.u) if model.scales else []
+    for f, factor in enumerate(rows.factors):
+        for t, a, b in factor.terms:
+            effects[t] = (u[f][:, a:b] @ (rows.to_effects[t] @ state.lam[f][a:b, a:b]).T)[None]
+    beta = at.beta(z[None])
+    beta[:, [j for j, _ in rows.dropped]] = np.nan
+    covariances = tuple(x @ x.transpose(0, 2, 1) for x in factors)
+    return Completed(beta, None, covariances, tuple(effects), at.natural(z[None]))
+
+
+def _kept(target: Any, zeros: tuple[int, ...]) -> list[np.ndarray]:
+    """Per term, which coefficients (k,) have a standard deviation that is not zero."""
+    out = []
+    for block, part in zip(*_blocks(target), strict=True):
+        kept = np.array([part.start + j not in zeros for j in range(block.n_sds)])
+        out.append(np.broadcast_to(kept, block.k).astype(float))
+    return out
+
+
+def _moved(model: Model, estimates: Estimates, at: Completed, kept: list[np.ndarray], value: float) -> Estimates:
+    """The estimates at the mode, the draws as their certainty."""
+    covariances = tuple(c[0] * np.outer(k, k) for c, k in zip(at.covariances, kept, strict=True))
+    sds = [np.sqrt(np.diag(c)).tolist() for c in covariances]
+    singular = [g.label for g, k in zip(model.design.groups, kept, strict=True) if not k.all()]
+    return replace(
+        estimates,
+        boundary=tuple(dict.fromkeys(singular)),
+        beta=at.beta[0],
+        sigma=None if at.sigma is None else float(at.sigma[0]),
+        covariances=covariances,
+        effects=tuple(b[0] * k for b, k in zip(at.effects, kept, strict=True)),
+        objective=-value,
+        notes={**estimates.notes, "method": "maximum a posteriori", "sds": sds},
+        dispersion={name: float(v[0]) for name, v in at.constants.items()},
+    )
+
+
+MEMBER = MAP
