@@ -42,6 +42,11 @@ def pictures():
     yield "influence", plot.influence(classes)
     yield "predictive", plot.predictive(classes, "school")
     yield "profile", plot.profile(classes)
+    sampled = ml.fit("score ~ ses + (ses | school)", pupils, estimator="nuts", draws=400, tune=400)
+    yield "trace", plot.trace(sampled)
+    yield "rank", plot.rank(sampled)
+    yield "pair", plot.pair(sampled, ["beta[Intercept]", "sd[school, Intercept]", "cor[school, Intercept, ses]"])
+    yield "energy", plot.energy(sampled)
 
 
 def small(figure) -> bytes:

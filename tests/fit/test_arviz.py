@@ -10,7 +10,7 @@ import pytest
 from sampled_helpers import sampled
 
 import multilevel as ml
-from multilevel.errors import BackendError
+from multilevel.errors import BackendError, SettingError
 
 pytest.importorskip("arviz_base")
 
@@ -76,6 +76,21 @@ def test_other_families_and_names_that_collide():
     assert tree["posterior"]["r_draw"].shape == (4, 20, 6, 1)
     assert tree["log_likelihood"].to_dataset().sizes["row"] == 60
     assert np.all(tree["posterior_predictive"]["term"] >= 0)
+
+
+def test_draws_from_the_priors(fit):
+    tree = fit.to_arviz(log_likelihood=False, prior=True)
+    prior = tree["prior"]
+    assert set(prior.data_vars) == {"beta", "sd", "cor", "sigma", "r_Subject"}
+    assert prior["sd"].shape == (1, 200, 2)
+    assert prior["sd"].coords["sd_term"].values.tolist() == ["Intercept", "Days"]
+    assert np.median(prior["sigma"]) == pytest.approx(fit.model.priors.constants["sigma"].draw(
+        4000, np.random.default_rng(1)).mean(), rel=1.0)  # fmt: skip
+    assert float(prior["sd"].std()) > float(tree["posterior"]["sd"].std())
+    flat = ml.Model("Reaction ~ Days + (Days | Subject)", fit.model.table, priors="brms")
+    with pytest.raises(SettingError) as error:
+        ml.Fit(flat, fit.estimator, fit.estimates).to_arviz(prior=True)
+    assert error.value.code == "E_PRIOR_IMPROPER"
 
 
 def test_without_the_library(fit, monkeypatch):

@@ -62,8 +62,11 @@ def model(name: str) -> ml.Model:
 def of_parameter(model: ml.Model, sample: Sample, name: str) -> np.ndarray:
     """Draws (C, S) of a parameter by its name in brms or in the certified values."""
     design = model.design
-    if name in ("mu", "tau", "sigma"):
-        return {"mu": sample.beta[..., 0], "tau": np.sqrt(sample.covariances[0][..., 0, 0]), "sigma": sample.sigma}[name]
+    if name == "sigma":
+        assert sample.sigma is not None
+        return sample.sigma
+    if name in ("mu", "tau"):
+        return sample.beta[..., 0] if name == "mu" else np.sqrt(sample.covariances[0][..., 0, 0])
     if name.startswith(("theta[", "mu+b[")):
         return sample.beta[..., 0] + sample.effects[0][:, :, int(name.rstrip("]").split("[")[1]) - 1, 0]
     if name.startswith("b_"):
@@ -111,7 +114,7 @@ def test_collapsed(name: str) -> None:
     fit = model(name).fit("collapsed", seed=5)
     sample = fit.estimates.certainty.sample
     assert sample is not None
-    assert sample.info["khat"] < 0.5
+    assert sample.info["khat"] < 0.7
     assert sample.info["exact"]
     assert "importance" in sample.info["sampler"]
     compare(name, model(name), sample)

@@ -248,6 +248,8 @@ def _once(model: Model, estimator: Any, rng: np.random.Generator, ranks: int) ->
         warnings.simplefilter("ignore", MultilevelWarning)
         try:
             sample, index, short = _draws(simulator.with_response(y), estimator, ranks, rng)
+        except SettingError:
+            raise
         except (MultilevelError, np.linalg.LinAlgError, FloatingPointError):
             return None
     expected = quantities(truth, coords, simulator, y, rng)

@@ -1,4 +1,4 @@
-"""The parts of a posterior's density at its draws: priors of the parameters themselves, and the rows given all of them."""
+"""Parts of a posterior's density at its draws: priors of the parameters themselves, and the rows given all of them."""
 
 from __future__ import annotations
 

@@ -123,6 +123,7 @@ def prior_sensitivity(fit: Fit, delta: float = DELTA) -> Sensitivity:
     if sample is None:
         raise SettingError(
             f'the estimator "{fit.estimator.name}" has no draws, so that no prior can be scaled',
+            code="E_NOT_SAMPLED",
             hint='Use one that samples, such as "collapsed" or "nuts".',
         )
     if not 0.0 < delta < 1.0:

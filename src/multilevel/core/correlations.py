@@ -15,10 +15,17 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
 LARGEST = 18.0  # |x| beyond which tanh(x) is one
+
+
+@cache
+def _below(k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns below the diagonal, row by row."""
+    return np.tril_indices(k, -1)
 
 
 @dataclass(frozen=True)
@@ -114,7 +121,7 @@ class Correlated(Block):
     def _parts(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Partial correlations, their (1 − r²)^½, and the products of those before each entry: (N, k, k)."""
         k, n = self.k, len(x)
-        rows, cols = np.tril_indices(k, -1)
+        rows, cols = _below(k)
         r, s = np.zeros((n, k, k)), np.ones((n, k, k))
         turn = np.clip(x[:, k:], -LARGEST, LARGEST)
         r[:, rows, cols] = np.tanh(turn)
@@ -124,6 +131,13 @@ class Correlated(Block):
         return r, s, before
 
     def factor(self, x: np.ndarray) -> np.ndarray:
+        if self.k == 2:  # most models, and samplers ask one point at a time
+            out = np.zeros((len(x), 2, 2))
+            sd, turn = np.exp(x[:, :2]), np.clip(x[:, 2], -LARGEST, LARGEST)
+            out[:, 0, 0] = sd[:, 0]
+            out[:, 1, 0] = sd[:, 1] * np.tanh(turn)
+            out[:, 1, 1] = sd[:, 1] / np.cosh(turn)
+            return out
         r, _, before = self._parts(x)
         at = np.arange(self.k)
         r[:, at, at] = 1.0
@@ -131,19 +145,27 @@ class Correlated(Block):
 
     def pull(self, x: np.ndarray, factor: np.ndarray, slopes: np.ndarray) -> np.ndarray:
         k = self.k
+        if k == 2:  # L_10 = sd r, L_11 = sd (1 − r²)^½: ∂L_10/∂x = L_11²/sd, ∂L_11/∂x = −r L_11
+            out = np.empty_like(x)
+            off, last = factor[:, 1, 0], factor[:, 1, 1]
+            out[:, 0] = slopes[:, 0, 0] * factor[:, 0, 0]
+            out[:, 1] = slopes[:, 1, 0] * off + slopes[:, 1, 1] * last
+            sd = np.exp(x[:, 1])
+            out[:, 2] = (slopes[:, 1, 0] * last - slopes[:, 1, 1] * off) * (last / sd)
+            return out
         r, s, before = self._parts(x)
         weighted = slopes * factor
         out = np.empty_like(x)
         out[:, :k] = weighted.sum(axis=2)
         sd = np.exp(x[:, :k])
-        rows, cols = np.tril_indices(k, -1)
+        rows, cols = _below(k)
         for place, (i, m) in enumerate(zip(rows, cols, strict=True), start=k):
             own = slopes[:, i, m] * sd[:, i] * before[:, i, m] * s[:, i, m] ** 2
             out[:, place] = own - r[:, i, m] * weighted[:, i, m + 1 : i + 1].sum(axis=1)
         return out
 
     def _powers(self, eta: float) -> np.ndarray:
-        _, cols = np.tril_indices(self.k, -1)
+        _, cols = _below(self.k)
         return np.asarray(eta + 0.5 * (self.k - 2 - cols))
 
     @property

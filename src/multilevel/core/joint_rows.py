@@ -14,10 +14,37 @@ from functools import cache
 import numpy as np
 
 from ..data.latent_rows import LatentRows
-from ..families.base import Distribution
+from ..families.base import Distribution, Observations
 from .row_terms import RowTerms
 
 MANY = 5000  # rows of all points from which each is evaluated by itself
+
+
+class FirstOrder:
+    """The rows' log densities and first derivatives, compiled where a kernel exists."""
+
+    def __init__(self, distribution: Distribution, obs: Observations, start: np.ndarray) -> None:
+        from ..numerics import scores
+
+        self.kernels, self.obs = scores, obs
+        links = distribution.links
+        distinct = tuple(dict.fromkeys(links)) if distribution.family.ordered else links
+        code = scores.CODES.get((distribution.family.name, distinct), -1)
+        simple = obs.precision is None and obs.censored is None and obs.bounds is None and obs.trials is None
+        self.code = code if simple else -1
+        self.y = np.ascontiguousarray(obs.y, dtype=float)
+        self.weights = np.ones(len(obs)) if obs.weights is None else np.ascontiguousarray(obs.weights, dtype=float)
+        self.terms = RowTerms(distribution, obs, start)
+
+    def evaluate(self, eta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """ℓ (n,) and ∂ℓ (n, m) at η (n, m)."""
+        if self.code < 0:
+            at = self.terms.derivatives(self.obs, eta, 1)
+            assert at.first is not None
+            return at.value, at.first
+        value, first = np.empty(len(eta)), np.empty_like(eta)
+        self.kernels.scores(self.code, self.y, self.weights, eta, value, first)
+        return value, first
 
 
 class JointRows:
@@ -37,11 +64,11 @@ class JointRows:
         self.which = list(rows.latent)
         self.tiled = cache(self._tiled)
 
-    def _tiled(self, points: int) -> tuple[RowTerms, np.ndarray, np.ndarray | None]:
+    def _tiled(self, points: int) -> tuple[FirstOrder, np.ndarray, np.ndarray | None]:
         """Row terms, first effects and columns of so many points."""
         rows = self.rows
         index = np.tile(np.arange(rows.n), points)
-        terms = RowTerms(self.distribution, rows.observations.take(index), rows.start[index])
+        terms = FirstOrder(self.distribution, rows.observations.take(index), rows.start[index])
         if self.z is None:
             return terms, np.zeros((0, 0), np.int64), None
         base = np.stack(
@@ -69,16 +96,15 @@ class JointRows:
             effects = np.empty((points * n, len(self.which)))
             self.kernels.row_effects(z, base, self.first, self.owner, np.ascontiguousarray(b).ravel(), effects)
             eta[:, self.which] += effects
-        at = terms.derivatives(terms.obs, eta, 1)
-        assert at.first is not None
-        value = at.value.reshape(points, n).sum(axis=1) + rows.log_constant
+        by_row, slopes = terms.evaluate(eta)
+        value = by_row.reshape(points, n).sum(axis=1) + rows.log_constant
         by_c, by_b = np.zeros_like(c), np.zeros((points, self.q))
-        scores = at.first.reshape(points, n, rows.m)
+        scores = slopes.reshape(points, n, rows.m)
         for d, (x, place) in enumerate(zip(rows.x, rows.places, strict=True)):
             if x.shape[1]:
                 by_c[:, place] = scores[:, :, d] @ x
         if z is not None:
-            latent = np.ascontiguousarray(at.first[:, self.which])
+            latent = np.ascontiguousarray(slopes[:, self.which])
             self.kernels.level_sums(z, base, self.first, self.owner, latent, by_b.ravel())
         return value, by_c, by_b
 
@@ -91,7 +117,7 @@ class JointRows:
             effects = np.empty((rows.n, len(self.which)))
             self.kernels.row_effects(z, base, self.first, self.owner, np.ascontiguousarray(b), effects)
             eta[:, self.which] += effects
-        at = terms.derivatives(terms.obs, eta, 2)
+        at = terms.terms.derivatives(terms.obs, eta, 2)
         assert at.second is not None
         return at.second
 

@@ -28,12 +28,13 @@ import numpy as np
 
 from .laplace import LaplaceState
 from .level_rows import Densities, LevelRows
+from .one_factor import OneFactorLaplace
 
 if TYPE_CHECKING:
     from .marginal import LaplacePosterior
 
-POINTS = {1: 16, 2: 64, 3: 256}  # proposals a group to begin with, by the number of effects
-MANY, JOINT = 512, 32  # the same for more effects, and for groups with several levels
+POINTS = {1: 8, 2: 16, 3: 64}  # proposals a group to begin with, by the number of effects
+MANY, JOINT = 256, 32  # the same for more effects, and for groups with several levels
 MOST = 4096
 SCATTER = 0.2  # sd of Σ log Î_g beyond which proposals are doubled
 PILOT = 12  # points at which that is measured
@@ -45,7 +46,9 @@ def latent_draws(target: LaplacePosterior) -> LatentDraws:
     factors = target.criterion.rows.factors
     if not factors:
         return NoDraws(target)
-    return LevelDraws(target) if len(factors) == 1 else SetDraws(target)
+    if len(factors) > 1:
+        return SetDraws(target)
+    return CompiledDraws(target) if isinstance(target.criterion, OneFactorLaplace) else LevelDraws(target)
 
 
 class LatentDraws(ABC):
@@ -60,7 +63,13 @@ class LatentDraws(ABC):
         """Effects of every term (N, L, k) in the units of the data, and log weights (N,), given points (N, d)."""
         if not self.points:
             self.points = self._enough(z, rng)
-        u, log_weights = self._drawn(self.target.phi(z), rng)
+        phi = self.target.phi(z)
+        order = np.lexsort(phi.T)  # points drawn several times need their modes once
+        u = [np.empty((len(z), f.n_levels, f.k)) for f in self.rows.factors]
+        log_weights = np.empty(len(z))
+        sorted_u, log_weights[order] = self._drawn(phi[order], rng)
+        for part, found in zip(u, sorted_u, strict=True):
+            part[order] = found
         out: list[np.ndarray] = [np.zeros(0)] * len(self.target.maps)
         roots = self.target.coordinates.factors(z)
         for f, factor in enumerate(self.rows.factors):
@@ -144,6 +153,32 @@ class LevelDraws(LatentDraws):
         fixed = np.repeat(self.level_rows.fixed(phi), points, axis=0)
         each = np.moveaxis(u, 2, 1).reshape(n * points, levels, k)
         return np.moveaxis(self.level_rows.densities_at(lam, fixed, each).reshape(n, points, levels), 1, 2)
+
+
+class CompiledDraws(LevelDraws):
+    """The same by a kernel, point by point."""
+
+    def _drawn(self, phi: np.ndarray, rng: np.random.Generator) -> tuple[list[np.ndarray], np.ndarray]:
+        from ..numerics.level_draws import draw_levels
+
+        criterion, factor = self.criterion, self.rows.factors[0]
+        assert isinstance(criterion, OneFactorLaplace)
+        points = lattice(self.points, factor.k)
+        u, log_weights = np.zeros((len(phi), factor.n_levels, factor.k)), np.full(len(phi), -np.inf)
+        for i in range(len(phi)):
+            shift, height = rng.random((factor.n_levels, factor.k)), rng.random(factor.n_levels)
+            state = self.target.evaluate(phi[i])
+            if state.mode is None:
+                continue
+            root = criterion.root_at(state)
+            fixed = np.ascontiguousarray(self.rows.fixed(phi[i, criterion.n_theta :])[:, 0])
+            modes = state.mode.u.reshape(factor.n_levels, factor.k)
+            found = criterion.shared_sum(
+                draw_levels, (criterion.code, criterion.level_start, criterion.y, criterion.size, fixed, criterion.z,
+                              state.lam[0], modes, root, points, shift, height, u[i])
+            )  # fmt: skip
+            log_weights[i] = found + criterion.constant + self.rows.log_constant + 0.5 * state.value
+        return [u], np.where(np.isfinite(log_weights), log_weights, -np.inf)
 
 
 class SetDraws(LatentDraws):

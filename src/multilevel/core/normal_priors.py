@@ -20,7 +20,8 @@ from ..priors.normal import Normal
 from ..priors.record import LinearPrior, Priors
 
 NODES = 1001  # points of the grid that moments are taken on
-SMALLEST_SHARE, LARGEST_SHARE = 0.2, 0.5  # of the precision that a stand-in may add to the likelihood's: its weights keep a variance
+# a stand-in's precision over the likelihood's: below, it is flat; above, its weights might have no variance
+SMALLEST_SHARE, LARGEST_SHARE = 0.2, 0.5
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 
@@ -116,7 +117,7 @@ class OneFactorLaplace(Laplace):
         self._warm = u.ravel()
         return end, hessian if done else None, int(counts[1])
 
-    def _shared(self, work: Callable[[int, int], bool]) -> list[bool]:
+    def _shared(self, work: Callable[[int, int], Any]) -> list[Any]:
         """The work over all levels, in two threads when it is large."""
         levels = len(self.level_start) - 1
         if self.rows.n < MANY or cores() < 2:
@@ -125,6 +126,18 @@ class OneFactorLaplace(Laplace):
         with ThreadPoolExecutor(2) as pool:
             jobs = [pool.submit(work, 0, middle), pool.submit(work, middle, levels)]
             return [job.result() for job in jobs]
+
+    def shared_sum(self, work: Callable[..., float], arguments: tuple[object, ...]) -> float:
+        """The sum of what a kernel returns for the levels begin … end, its last two arguments."""
+        return float(sum(self._shared(lambda begin, end: work(*arguments, begin, end))))
+
+    def root_at(self, state: LaplaceState) -> np.ndarray:
+        """chol(H) of every level at a state."""
+        if self._held is None or self._held[0] is not state:
+            assert state.mode is not None
+            self._evaluate(state.theta, state.mode.u)
+        assert self._held is not None
+        return self._held[1][2]
 
     def restore(self, state: LaplaceState) -> None:
         """Put the general workspace to a state: what solves with H need."""

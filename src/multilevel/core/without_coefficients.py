@@ -41,6 +41,7 @@ class WithoutCoefficients:
         self.elimination: Elimination = self.likelihood.elimination
         self._exact = normal_priors(units.coordinates.priors, products)
         self.weighted = bool(self._exact.others)
+        self.one_factor = len(products.factors) <= 1  # kernels for many points serve
 
     @cached_property
     def normals(self) -> NormalPriors:
@@ -56,9 +57,7 @@ class WithoutCoefficients:
         solution, s2 = point
         inside = self.units.scale * self.units.products.to_beta
         covariance = s2 * inside @ self.elimination.inverse(True).PXX @ inside.T
-        return with_stand_ins(
-            self._exact, self.units.products, self.units.beta(solution.beta[None])[0], covariance
-        )
+        return with_stand_ins(self._exact, self.units.products, self.units.beta(solution.beta[None])[0], covariance)
 
     @property
     def seconds(self) -> float:
@@ -72,11 +71,6 @@ class WithoutCoefficients:
         if self.one_factor:
             return self._together(z)
         return np.array([self._value(row) for row in z])
-
-    @property
-    def one_factor(self) -> bool:
-        """Whether the kernels for many points serve."""
-        return len(self.units.products.factors) <= 1
 
     def _together(self, z: np.ndarray) -> np.ndarray:
         from ..numerics import collapsed as kernels

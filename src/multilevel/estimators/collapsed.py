@@ -2,9 +2,9 @@
 
     p(θ, σ | y) ∝ p(θ, σ) ∫∫ p(y | β, u, θ, σ) p(β) du dβ,      then  (β, b) | θ, σ, y  exactly
 
-Linear models lose group effects and coefficients that way; generalized ones the group effects, by Laplace's approximation
-with weights that undo it. The few parameters left are drawn with even points, certified by the Pareto shape k̂ of their
-weights.
+Linear models lose group effects and coefficients that way; generalized ones the group effects, by Laplace's
+approximation with weights that undo it. The few parameters left are drawn with even points, certified by the Pareto
+shape k̂ of their weights.
 
 Reference: `docs/bayes.md`, "Collapsed".
 """
@@ -25,9 +25,10 @@ if TYPE_CHECKING:
     from ..model.model import Model
     from ..samplers.importance import Drawn
 
-MOST_COORDINATES = 15  # beyond which importance sampling is not tried
+MOST_COORDINATES = 20  # beyond which importance sampling is not tried
 TRUSTED = 0.7  # k̂ up to which its draws are
 FEWEST, ENOUGH, MOST_POINTS = 2048, 4096, 2**16
+CHEAP = 2e-5  # seconds of an evaluation up to which twice as many points are made as are drawn
 PATIENCE = 5.0  # seconds that evaluating points may take, roughly
 
 
@@ -37,7 +38,7 @@ class Collapsed(Bayesian):
 
     Notes
     -----
-    Draws are independent. NUTS draws the parameters where k̂ is above 0.7 or more than 15 parameters are left;
+    Draws are independent. NUTS draws the parameters where k̂ is above 0.7 or more than 20 parameters are left;
     `fit.sample.info["sampler"]` says which of both did.
     """
 
@@ -122,10 +123,11 @@ def _target(model: Model) -> Any:
     return LaplacePosterior(model)
 
 
-def _points(target: Any) -> tuple[int, int]:
-    """Fewest and most points: what some seconds evaluate, by sizes alone."""
-    most = int(np.clip(PATIENCE / float(target.seconds), FEWEST, MOST_POINTS))
-    return min(ENOUGH, most), most
+def _points(target: Any) -> tuple[int, int, float]:
+    """Fewest and most points, and how many for each draw: what some seconds evaluate, by sizes alone."""
+    seconds = float(target.seconds)
+    most = int(np.clip(PATIENCE / seconds, FEWEST, MOST_POINTS))
+    return min(ENOUGH, most), most, 2.0 if seconds < CHEAP else 1.0
 
 
 MEMBER = Collapsed

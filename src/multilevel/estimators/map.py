@@ -24,6 +24,7 @@ import numpy as np
 
 from ..core.completed import Completed
 from ..core.natural import Natural
+from ..errors import ConvergenceError, ConvergenceWarning, SettingError, printable
 from ..fit.estimates import Estimates
 from ..fit.prior_conflict import prior_warnings
 from ..fit.sample import Sample
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 NEAR_ZERO = 0.2  # times the standard deviation at the mode of its logarithm: below, zero itself is tried
 ZERO = np.log(1e-6)  # what stands for it
+CLOSE = 1e-4  # decrement that counts as the mode
 LEVEL = 1e-6  # by how much the density may fall on the way to zero
 
 
@@ -45,9 +47,19 @@ class MAP(Bayesian):
     tune: int = 0
     boundary_avoiding: bool = False
 
+    def check(self, model: Model) -> None:
+        super().check(model)
+        poles = [item for item in model.priors.linear if item.prior.shared is not None]
+        if poles:
+            raise SettingError(
+                f"there is no mode: the prior {poles[0].prior} of {printable(poles[0].name)} is infinite at zero",
+                code="E_PRIOR",
+                hint='Draw from the posterior, with "nuts" for instance, or use a normal or Laplace prior.',
+            )
+
     def sample(self, model: Model) -> Sample:
         """Draws from the normal approximation."""
-        return self._approximate(_target(model))
+        return self._approximate(_target(model))[0]
 
     def estimate(self, model: Model) -> Estimates:
         from ..fit.sampled import estimates_of
@@ -56,12 +68,15 @@ class MAP(Bayesian):
         check_propriety(model)
         target = _target(model)
         with np.errstate(all="ignore"):
-            sample = self._approximate(target)
-            z, zeros, value = self._mode(target, sample.info["centre"])
-            at = _conditional(model, target, z)
-        return _moved(model, estimates_of(model, sample, prior_warnings(model)), at, _kept(target, zeros), value)
+            sample, centre = self._approximate(target)
+            found = self._mode(target, centre)
+            at = _conditional(model, target, found.z)
+        if not found.close:
+            raise _not_found(found)
+        return _moved(model, estimates_of(model, sample, prior_warnings(model)), at, target, found)
 
-    def _approximate(self, target: Any) -> Sample:
+    def _approximate(self, target: Any) -> tuple[Sample, np.ndarray]:
+        """Draws from the normal approximation, and its centre."""
         from ..samplers.mode import find_mode
 
         centre, _, curvature = find_mode(target)
@@ -73,20 +88,19 @@ class MAP(Bayesian):
         completed = target.complete(z, np.random.default_rng(seeds[1]))
         info = {
             "sampler": "a normal approximation at the posterior's mode", "exact": False, "tune": 0, "seed": self.seed,
-            "centre": centre,
         }  # fmt: skip
         shape = (self.chains, self.draws)
         log_prior = target.coordinates.log_prior(z)[0].reshape(shape)
         density = target.log_density(z).reshape(shape)
-        return sample_of(target, z.reshape(*shape, -1), completed, density, log_prior, {}, info)
+        return sample_of(target, z.reshape(*shape, -1), completed, density, log_prior, {}, info), centre
 
-    def _mode(self, target: Any, start: np.ndarray) -> tuple[np.ndarray, tuple[int, ...], float]:
-        """z at the mode of the natural parameters, the standard deviations of zero among them, and the log density."""
+    def _mode(self, target: Any, start: np.ndarray) -> Mode:
+        """The mode of the natural parameters; standard deviations far below their usual size are tried at zero."""
         from ..samplers.mode import find_mode
 
         whole = not self.boundary_avoiding
         density = Natural(target, whole)
-        z, value, _ = find_mode(density, start)
+        z, value, curvature = find_mode(density, start)
         zeros: list[int] = []
         places = [part.start + j for b, part in zip(*_blocks(target), strict=True) for j in range(b.n_sds)]
         for j in sorted(places, key=lambda j: z[j] - start[j]):
@@ -95,11 +109,34 @@ class MAP(Bayesian):
             held = z.copy()
             held[j] = start[j] + ZERO
             reduced = Natural(target, whole, (*zeros, j)).at(held)
-            free, reached, _ = find_mode(reduced, held[reduced.free])
+            free, reached, bent = find_mode(reduced, held[reduced.free])
             if reached >= value - LEVEL:
                 zeros.append(j)
-                z, value = reduced.full(free), reached
-        return z, tuple(zeros), value
+                density, z, value, curvature = reduced, reduced.full(free), reached, bent
+        slope = density.gradient(z[density.free])[1]
+        return Mode(z, tuple(zeros), value, float(slope @ np.linalg.solve(curvature, slope)))
+
+
+@dataclass(frozen=True)
+class Mode:
+    """Coordinates, which of them are standard deviations of zero, the log density, and the decrement that is left."""
+
+    z: np.ndarray
+    zeros: tuple[int, ...]
+    value: float
+    decrement: float
+
+    @property
+    def close(self) -> bool:
+        """Whether another step would move nothing by more than a hundredth of its standard error."""
+        return self.decrement < CLOSE
+
+
+def _not_found(found: Mode) -> ConvergenceError:
+    return ConvergenceError(
+        f"the mode was not found: the search ended {found.decrement**0.5:.2g} standard errors away from one",
+        hint='Give proper priors to what is flat, rescale predictors, or draw from the posterior with "nuts".',
+    )
 
 
 def _blocks(target: Any) -> tuple[Any, Any]:
@@ -144,8 +181,9 @@ def _kept(target: Any, zeros: tuple[int, ...]) -> list[np.ndarray]:
     return out
 
 
-def _moved(model: Model, estimates: Estimates, at: Completed, kept: list[np.ndarray], value: float) -> Estimates:
+def _moved(model: Model, estimates: Estimates, at: Completed, target: Any, found: Mode) -> Estimates:
     """The estimates at the mode, the draws as their certainty."""
+    kept = _kept(target, found.zeros)
     covariances = tuple(c[0] * np.outer(k, k) for c, k in zip(at.covariances, kept, strict=True))
     sds = [np.sqrt(np.diag(c)).tolist() for c in covariances]
     singular = [g.label for g, k in zip(model.design.groups, kept, strict=True) if not k.all()]
@@ -156,7 +194,9 @@ def _moved(model: Model, estimates: Estimates, at: Completed, kept: list[np.ndar
         sigma=None if at.sigma is None else float(at.sigma[0]),
         covariances=covariances,
         effects=tuple(b[0] * k for b, k in zip(at.effects, kept, strict=True)),
-        objective=-value,
+        objective=-found.value,
+        converged=True,  # the draws are independent: how they mix is nothing to be warned of
+        warnings=tuple(w for w in estimates.warnings if not isinstance(w, ConvergenceWarning)),
         notes={**estimates.notes, "method": "maximum a posteriori", "sds": sds},
         dispersion={name: float(v[0]) for name, v in at.constants.items()},
     )

@@ -3,9 +3,9 @@
     p(τ | y) ≈ p(ĉ, τ | y) (2π)^(p/2) |H_c(τ)|^(-1/2),   group effects integrated by Laplace inside     (as INLA)
 
 Standard deviations, correlations and dispersions (τ) are integrated over nodes; coefficients and group effects are
-drawn given them. The draws carry weights that undo both approximations: the true integral over the effects of every
-group, estimated without bias, over Laplace's. Where the Pareto shape k̂ of these weights is below 0.7, weighted draws are
-draws from the posterior itself; elsewhere the unweighted ones are given, and called approximate.
+drawn given them. The draws carry weights that undo the approximations: the true integral over the effects of every
+group, estimated without bias, over Laplace's. Where the Pareto shape k̂ of these weights is below 0.7, weighted draws
+are draws from the posterior itself; elsewhere the unweighted ones are given, and called approximate.
 
 References: Rue, Martino & Chopin (2009), JRSS B 71; Vehtari, Simpson, Gelman, Yao & Gabry (2024), JMLR 25(72);
 `docs/bayes.md`, "Nested Laplace".
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ..samplers.importance import Weighted
 
 TRUSTED = 0.7  # k̂ up to which weighted draws count as exact
-FEWEST, POINTS = 1024, 4096
+FEWEST, POINTS = 1024, 8192
 PATIENCE = 4.0  # seconds that evaluating points may take, roughly
 SPARE = 1.5  # completed draws for each one kept, where weights choose among them
 
@@ -75,10 +75,7 @@ class NestedLaplace(Bayesian):
         smooth = psis(given)
         khat = max(points.khat, float(smooth.khat[0]))
         exact = self.exact is not False and (self.exact is True or khat < TRUSTED)
-        if exact:
-            keep = rng.permutation(systematic(smooth.log_weights, wanted, rng))
-        else:
-            keep = np.arange(wanted)
+        keep = rng.permutation(systematic(smooth.log_weights, wanted, rng)) if exact else np.arange(wanted)
         ess = min(points.ess, float(smooth.ess[0]) if exact else float(many), float(wanted))
         info = {
             "sampler": _words(exact, nodes, len(points.z)), "exact": exact and khat < TRUSTED, "khat": khat, "ess": ess,

@@ -3,9 +3,9 @@
     linear models        (θ, σ), and β where a prior of its is not normal, with what can be integrated integrated out
     all others           parameters, coefficients and group effects together, in coordinates near to white noise
 
-Linear models have few coordinates left then, and their effects are drawn exactly. The coordinates of the others follow a
-quadratic approximation of the likelihood at the mode (`core/joint.py`), which takes the funnels out of hierarchies; the
-draws are from the posterior itself.
+Linear models have few coordinates left then, and their effects are drawn exactly. The coordinates of the others follow
+a quadratic approximation of the likelihood at the mode (`core/joint.py`), which takes the funnels out of hierarchies;
+the draws are from the posterior itself.
 
 References: Hoffman & Gelman (2014), JMLR 15, 1593-1623; Betancourt (2017), arXiv:1701.02434; `docs/bayes.md`, "NUTS".
 """

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import BackendError, SettingError
+from ..errors import BackendError
 from .diagnostics import sample_of
 
 if TYPE_CHECKING:
@@ -65,7 +65,15 @@ def to_arviz(
     BackendError
         E_ARVIZ: arviz-base is not installed.
     SettingError
-        E_NOT_SAMPLED: the fit is no sample.
+        E_NOT_SAMPLED: the fit is no sample; E_PRIOR_IMPROPER: priors to draw from are flat.
+
+    Examples
+    --------
+    >>> import multilevel as ml
+    >>> model = ml.Model("score ~ 1 + (1 | school)", ml.datasets.load("schools"))
+    >>> tree = model.fit("collapsed", draws=500).to_arviz(log_likelihood=False)
+    >>> list(tree.children), tree["posterior"]["r_school"].dims
+    (['posterior', 'sample_stats', 'observed_data'], ('chain', 'draw', 'school', 'school_term'))
     """
     sample = sample_of(fit, "ArviZ data")
     base = _arviz_base()
@@ -168,5 +176,15 @@ def _of_rows(fit: Fit, sample: Sample, densities: bool, replicated: bool, seed: 
 
 
 def _prior(fit: Fit, sample: Sample, seed: int | None) -> dict[str, np.ndarray]:
-    """Draws of the parameters from their priors, one chain."""
-    raise SettingError("draws from the priors are not part of ArviZ data yet", hint="Leave out prior=True.")
+    """As many draws from the priors, as one chain."""
+    from ..core.coordinates import coordinates
+    from ..samplers.from_prior import draw_parameters
+    from .draws import Draws
+
+    model, n = fit.model, sample.chains * sample.draws
+    drawn = draw_parameters(
+        model, coordinates(model, model.priors, not model.is_linear), n, np.random.default_rng(seed)
+    )
+    names = ("beta", "sigma", "covariances", "effects", "constants")
+    draws = Draws.named(fit, {name: getattr(drawn, name) for name in names}, n)
+    return {name: draws.by_chain(name) for name in draws if draws[name].size}

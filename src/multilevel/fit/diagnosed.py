@@ -18,7 +18,7 @@ from .diagnostics import diagnose, sample_of, sampler
 if TYPE_CHECKING:
     from .fit import Fit
 
-CODES = ("W_RHAT", "W_ESS", "W_DIVERGENT", "W_EBFMI", "W_TREE_DEPTH", "W_KHAT", "W_PARTIAL")
+CODES = ("W_RHAT", "W_ESS", "W_DIVERGENT", "W_EBFMI", "W_TREE_DEPTH", "W_KHAT", "W_PARTIAL", "W_CHAINS_LOST")
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,14 @@ def diagnostics(fit: Fit, effects: bool = True) -> Diagnostics:
     ------
     SettingError
         E_NOT_SAMPLED: the fit is no sample.
+
+    Examples
+    --------
+    >>> import multilevel as ml
+    >>> model = ml.Model("score ~ 1 + (1 | school)", ml.datasets.load("schools"))
+    >>> found = model.fit("collapsed", draws=500).diagnostics()
+    >>> found.table["parameter"][1], found.healthy
+    ('sd[school, Intercept]', True)
 
     References
     ----------

@@ -203,13 +203,13 @@ def _depth(sample: Sample) -> Iterator[MultilevelWarning]:
     depth = sample.stats.get("tree_depth")
     if depth is None:
         return
-    deepest = int(sample.info.get("max_tree_depth") or DEEPEST)
+    deepest = int(sample.info.get("max_depth") or DEEPEST)
     share = float(np.mean(np.asarray(depth) >= deepest))
     if share > OFTEN:
         yield MultilevelWarning(
             f"{100.0 * share:.0f}% of the trajectories ended at the greatest tree depth, {deepest}",
             code="W_TREE_DEPTH",
-            hint="Slow, not wrong, where the other diagnostics are good: raise tune, or max_tree_depth.",
+            hint="Slow, not wrong, where the other diagnostics are good: raise tune, or max_depth.",
             share=share,
         )
 

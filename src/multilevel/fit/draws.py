@@ -38,7 +38,7 @@ class Draws(Mapping[str, np.ndarray]):
     @classmethod
     def of(cls, fit: Fit, n: int, rng: np.random.Generator) -> Draws:
         """`n` draws from the approximate joint distribution that the estimator provides."""
-        return cls._from(fit, fit.estimates.certainty.draw(n, rng), n)
+        return cls.named(fit, fit.estimates.certainty.draw(n, rng), n)
 
     @classmethod
     def of_sample(cls, fit: Fit) -> Draws:
@@ -52,10 +52,11 @@ class Draws(Mapping[str, np.ndarray]):
             "constants": {name: sample.flat(v) for name, v in sample.constants.items()},
             "sigma": None if sample.sigma is None else sample.flat(sample.sigma),
         }
-        return cls._from(fit, drawn, sample.chains * sample.draws, sample.chains)
+        return cls.named(fit, drawn, sample.chains * sample.draws, sample.chains)
 
     @classmethod
-    def _from(cls, fit: Fit, drawn: Mapping[str, Any], n: int, chains: int = 1) -> Draws:
+    def named(cls, fit: Fit, drawn: Mapping[str, Any], n: int, chains: int = 1) -> Draws:
+        """`n` draws of a fit's parameters (beta, sigma, covariances, effects, constants) by their names."""
         out = cls({"beta": drawn["beta"]}, {"beta": {"term": list(fit.model.design.fixed_names)}}, chains)
         _add_covariances(out, fit, drawn["covariances"], n)
         if fit.sigma is not None:

@@ -233,8 +233,8 @@ def _evidence(asked: Hypothesis, draws: np.ndarray, prior: PriorDraws) -> tuple[
     if flat:
         text = f'"{printable(asked.text, 60)}" has no evidence ratio: the prior of {printable(flat[0], 40)} is flat.'
         return float("nan"), float("nan"), text
-    left, right = (np.asarray(side.value(prior), dtype=float) for side in (asked.left, asked.right))  # type: ignore
-    before = np.broadcast_to(left - right, (prior.n,))
+    left: Any = asked.left.value(prior)  # type: ignore[arg-type]
+    before = np.broadcast_to(np.asarray(left - asked.right.value(prior), dtype=float), (prior.n,))  # type: ignore[arg-type]
     bottom, top = density_at(before, 0.0), density_at(draws, 0.0)
     if bottom == 0.0:
         return float("nan"), float("nan"), f'"{printable(asked.text, 60)}": the prior rules it out.'

@@ -4,7 +4,8 @@
 
 Whole b up to `WHOLE`: sums of PG(1, c) by the alternating-series rejection sampler, exact. Any other b: the first
 `TERMS` gammas, and for all the others one gamma with their mean and variance. The first two cumulants are exact then,
-and the third is within 1e-8 of its size for |c| ≤ 10 (`tests/samplers/test_polya_gamma.py` computes it).
+and the third is within 1e-8 of its size for |c| ≤ 2 and 2e-6 at |c| = 10 (`tests/samplers/test_polya_gamma.py` computes
+it).
 
 References: Polson, Scott & Windle (2013), JASA 108, sections 2.1 and 4; Devroye (2009), Statistics & Probability
 Letters 79.

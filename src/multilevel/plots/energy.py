@@ -44,6 +44,14 @@ def energy(fit: Fit, *, ax: Axes | None = None) -> Figure:
     ------
     SettingError
         For a fit without draws (E_NOT_SAMPLED), or of a sampler that has no energy.
+
+    Examples
+    --------
+    >>> import multilevel as ml
+    >>> model = ml.Model("score ~ 1 + (1 | school)", ml.datasets.load("schools"))
+    >>> fit = model.fit("nuts", draws=200, tune=200, chains=2)
+    >>> ml.plot.energy(fit).axes[0].get_xlabel()
+    'energy less its mean; change of energy'
     """
     from ..errors import SettingError
     from ..fit.diagnostics import LEAST_EBFMI, sample_of

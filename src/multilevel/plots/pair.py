@@ -46,6 +46,14 @@ def pair(fit: Fit, parameters: str | Sequence[str] | None = None, most: int = MO
     ------
     SettingError
         For a fit without draws (E_NOT_SAMPLED), unknown parameters, or fewer than two of them.
+
+    Examples
+    --------
+    >>> import multilevel as ml
+    >>> model = ml.Model("score ~ 1 + (1 | school)", ml.datasets.load("schools"))
+    >>> fit = model.fit("collapsed", draws=500)
+    >>> ml.plot.pair(fit, ["beta[Intercept]", "sigma"]).axes[0].get_ylabel()
+    'log10 sigma'
     """
     from ..errors import SettingError
     from ..fit.chosen import chosen

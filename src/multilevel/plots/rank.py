@@ -52,6 +52,14 @@ def rank(fit: Fit, parameters: str | Sequence[str] | None = None, most: int = MO
     ------
     SettingError
         For a fit without draws (E_NOT_SAMPLED) or with a single chain, and unknown parameters.
+
+    Examples
+    --------
+    >>> import multilevel as ml
+    >>> model = ml.Model("score ~ 1 + (1 | school)", ml.datasets.load("schools"))
+    >>> fit = model.fit("collapsed", draws=500)
+    >>> ml.plot.rank(fit, "sd").axes[0].get_title(loc="left")
+    'sd[school, Intercept]'
     """
     from ..errors import SettingError
     from ..fit.chosen import chosen

@@ -47,6 +47,14 @@ def trace(fit: Fit, parameters: str | Sequence[str] | None = None, most: int = M
     ------
     SettingError
         For a fit without draws (E_NOT_SAMPLED), and unknown parameters.
+
+    Examples
+    --------
+    >>> import multilevel as ml
+    >>> model = ml.Model("score ~ 1 + (1 | school)", ml.datasets.load("schools"))
+    >>> fit = model.fit("collapsed", draws=500)
+    >>> len(ml.plot.trace(fit, "beta").axes)
+    2
     """
     from ..fit.chosen import chosen
 

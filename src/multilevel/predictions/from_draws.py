@@ -141,7 +141,7 @@ def _means(fit: Fit, obs: Observations, eta: np.ndarray, spread: np.ndarray | No
     mean = Mean(fit.model.distribution, tiled(obs, s))
     flat = eta.reshape(s * n, m)
     found = mean.at(flat) if spread is None else _averaged(fit, mean, flat, spread.reshape(s * n, m))
-    return found.reshape(s, n, -1), Mean(fit.model.distribution, obs)
+    return found.reshape(s, n, found.shape[1]), Mean(fit.model.distribution, obs)
 
 
 def _averaged(fit: Fit, mean: Mean, eta: np.ndarray, variance: np.ndarray) -> np.ndarray:

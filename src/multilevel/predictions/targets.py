@@ -10,8 +10,8 @@ new observation, whose interval holds the residual variance too. Intervals carry
 default that of the variance components: as extra variance (Kackar & Harville 1984) and as degrees of freedom
 (Satterthwaite 1946).
 
-Other families than the normal one: `generalized.py`; sampled fits: `from_draws.py`. Under a link that bends, the mean of
-another group and the average over groups are integrals over b, not the mean at b = 0.
+Other families than the normal one: `generalized.py`; sampled fits: `from_draws.py`. Under a link that bends, the mean
+of another group and the average over groups are integrals over b, not the mean at b = 0.
 """
 
 from __future__ import annotations

@@ -137,7 +137,7 @@ def update_draws(fit: Fit, rows: Rows, obs: Observations, labels: dict[str, list
     if khat > limit:
         warn(
             MultilevelWarning(
-                f"the new rows move the posterior too far for its draws (Pareto k̂ {khat:.2f}, reliable up to {limit:.2f})",
+                f"the new rows move the posterior too far for its draws (Pareto k̂ {khat:.2f}, at most {limit:.2f} is good)",
                 code="W_UPDATE",
                 hint="Refit with all rows.",
             )

@@ -13,8 +13,10 @@ coefficient divided by that scale.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -130,7 +132,7 @@ class Cut(Prior):
     def proper(self) -> bool:
         return self.whole.proper
 
-    @property
+    @cached_property
     def mass(self) -> float:
         """P(lower < X ≤ upper) of the whole prior."""
         low = self.whole.below(self.lower) if np.isfinite(self.lower) else 0.0
@@ -140,7 +142,9 @@ class Cut(Prior):
     def log_density(self, x: Any) -> np.ndarray:
         x = np.asarray(x, dtype=float)
         inside = (x >= self.lower) & (x <= self.upper)
-        constant = np.log(self.mass) if self.whole.proper else 0.0
+        constant = math.log(self.mass) if self.whole.proper else 0.0
+        if inside.all():
+            return self.whole.log_density(x) - constant
         return np.where(inside, self.whole.log_density(np.where(inside, x, 1.0)) - constant, -np.inf)
 
     def slope(self, x: Any) -> np.ndarray:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from . import draws
 from .context import Context
 from .markup import Column, Html, bullets, coverage, join, number, probability, signed, span, table, tag, user
 from .scale import factor, intercept, scale_of, scales, term_scale, threshold
@@ -23,8 +24,11 @@ def fixed(context: Context) -> Html | None:
         return None
     ratios = any(s.ratio for s in scales(fit))
     heads = [Column("Coefficient", False), Column("Estimate"), Column("Std. error"),
-             Column(f"{coverage(fit.level)} interval"), Column("z"),
-             Column("p", help="of the hypothesis that the coefficient is zero")]  # fmt: skip
+             Column(f"{coverage(fit.level)} interval")]  # fmt: skip
+    if fit.sampled:
+        heads += draws.heads()
+    else:
+        heads += [Column("z"), Column("p", help="of the hypothesis that the coefficient is zero")]
     if ratios:
         heads += [Column(_ratio_heading(context)), Column(f"{coverage(fit.level)} interval")]
     count = len(columns["term"])
@@ -48,7 +52,7 @@ def _row(context: Context, columns: Any, i: int, ratios: bool) -> tuple[object, 
     low, high = float(columns["lower"][i]), float(columns["upper"][i])
     z, p = float(columns["statistic"][i]), float(columns["p_value"][i])
     cells = [name, number(value, error), number(error, error), span(low, high, error)]
-    cells += [number(z, 0.1, 2), probability(p)]
+    cells += draws.cells(columns, i) if context.fit.sampled else (number(z, 0.1, 2), probability(p))
     if ratios:
         known = scale_of(context.fit, i).ratio and not intercept(term) and not threshold(term)
         cells += _ratio(value, low, high) if known else ["", ""]

@@ -163,10 +163,11 @@ class Recorder:
 
 def coordinates_of(kept: Recorder, coords: Coordinates) -> np.ndarray:
     """z (C, S, d) of the draws."""
+    n = kept.sigma.size
     flat = Parameters(
-        kept.beta.reshape(-1, kept.beta.shape[2]), kept.sigma.ravel(),
-        tuple(x.reshape(-1, x.shape[2]) for x in kept.terms), (), (),
-        {name: v.ravel() for name, v in kept.constants.items()}, kept.extras.reshape(-1, kept.extras.shape[2]),
+        kept.beta.reshape(n, kept.beta.shape[2]), kept.sigma.ravel(),
+        tuple(x.reshape(n, x.shape[2]) for x in kept.terms), (), (),
+        {name: v.ravel() for name, v in kept.constants.items()}, kept.extras.reshape(n, kept.extras.shape[2]),
     )  # fmt: skip
     return _coordinates_of(flat, coords).reshape(*kept.sigma.shape, coords.d)
 

@@ -6,7 +6,7 @@
     logistic           a'β | ω ~ N(m, s²/ω),    ω ~ PG(2, 0),              ω | β ~ PG(2, x)
     horseshoe          a'β | λ ~ N(0, τ²λ),     √λ ~ half-Cauchy(1),       p(1/λ | β) ∝ exp(−x²/2λ)/(1 + 1/λ)
 
-    R2-D2              a'β | λ ~ N(0, τ²λ),     λ ~ Gamma(a, 1),           λ | β generalised inverse Gaussian (a − ½, 2, x²)
+    R2-D2              a'β | λ ~ N(0, τ²λ),     λ ~ Gamma(a, 1),           λ | β ~ GIG(a − ½, 2, x²)
 
 x = (a'β − m)/s. A prior that is no such mixture is left out of the draw and decides by Metropolis's rule whether the
 draw is taken. The mixing variances are drawn anew before every draw of β; they are no part of the chain's state.

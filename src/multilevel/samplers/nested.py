@@ -44,7 +44,7 @@ STEP = 1e-3  # of τ in differences of the gradient
 
 @dataclass(frozen=True)
 class Nodes:
-    """Nodes (K, ·) of τ with ĉ there, the covariance of c (`wide`: the priors' hold on c loosened), ∂ĉ/∂τ, log π̃, shares."""
+    """Nodes (K, ·) of τ: ĉ and the covariance of c there (`wide`: the priors' hold on c loosened), ∂ĉ/∂τ, log π̃."""
 
     tau: np.ndarray
     c: np.ndarray

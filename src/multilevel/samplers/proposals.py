@@ -6,7 +6,8 @@ mixtures of ordinary ones fitted to weighted points.
 so that the density is continuous. ν = 6: tails heavier than those of log standard deviations and correlations, which
 fall exponentially.
 
-References: Geweke (1989), Econometrica 57 (split t); Peel & McLachlan (2000), Statistics and Computing 10 (mixtures of t).
+References: Geweke (1989), Econometrica 57, for the split t; Peel & McLachlan (2000), Statistics and Computing 10, for
+mixtures of t.
 """
 
 from __future__ import annotations

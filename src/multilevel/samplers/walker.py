@@ -3,9 +3,10 @@
     H(z, p) = −log π(z) + ½ p'Σp,    leapfrog steps of size ε,    point of a trajectory ∝ exp(−H)
 
 Points are drawn multinomially: uniformly within a subtree, in favour of the new half between halves. A trajectory ends
-where ρ'v ≤ 0 at one of its ends, v the velocity there and ρ the sum of its momenta without half of both ends, for it
-and all its subtrees. These are checked without recursion: at every second leaf, against the leaves that began the
-subtrees which end there.
+where ρ'v ≤ 0 at one of its ends, v the velocity there and ρ the sum of its momenta without half of both ends: for it,
+for all its subtrees, and for each half of these with the nearest leaf of the other half (else a trajectory of a full
+period looks as if it had not turned). Subtrees are checked without recursion: at every second leaf, against the leaves
+that began the subtrees which end there.
 
 A chain is a coroutine: it yields the point where it wants the density, and is sent value and gradient. So chains share
 evaluations (`nuts.py`), and a target pays its overhead once for all of them.
@@ -126,7 +127,7 @@ class Walker:
         while depth < self.max_depth:
             forward = rng.random() < 0.5
             found = yield from self._subtree(ends[forward], size if forward else -size, depth, start)
-            end, sub_total, sub_weight, chosen, sub_accepted, sub_steps, turning, divergent = found
+            end, near, sub_total, sub_weight, chosen, sub_accepted, sub_steps, turning, divergent = found
             accepted += sub_accepted
             steps += sub_steps
             if turning or divergent:
@@ -135,11 +136,16 @@ class Walker:
             if rng.random() < math.exp(min(0.0, sub_weight - log_weight)):
                 self.q, self.value, self.slope, energy = chosen
             log_weight = _log_add(log_weight, sub_weight)
-            total = total + sub_total
+            far, last = ends[not forward][1:3], ends[forward][1:3]
             ends[forward] = end
             depth += 1
-            if _turns(ends[0][1], ends[0][2], ends[1][1], ends[1][2], total):
+            if (
+                _turns(*far, *end[1:3], total + sub_total)
+                or _turns(*far, *near, total + near[0])
+                or _turns(*last, *end[1:3], sub_total + last[0])
+            ):
                 break
+            total = total + sub_total
         return divergent, depth, energy, accepted / max(steps, 1), steps
 
     def _subtree(self, end: Any, size: float, depth: int, start: float) -> Evaluations:
@@ -147,9 +153,11 @@ class Walker:
         q, p, v, g = end
         metric, random = self.metric, self.rng.random
         half, total, log_weight, accepted = 0.5 * size, np.zeros_like(p), -math.inf, 0.0
-        held: list[Any] = [None] * (depth + 1)  # leaves that began subtrees: momentum, velocity, sum up to there
+        held: list[Any] = [None] * (depth + 1)  # leaves that began subtrees: sum up to there, and the leaf before
         chosen: Any = None
+        near: Any = None
         for leaf in range(2**depth):
+            before = p, v
             p = p + half * g
             q = q + size * metric.velocity(p)
             value, g = yield q
@@ -158,7 +166,7 @@ class Walker:
             energy = 0.5 * float(np.dot(p, v)) - value
             gain = start - energy
             if not gain > -DIVERGENT or gain == math.inf:  # also where it is not a number
-                return end, total, log_weight, chosen, accepted, leaf + 1, False, True
+                return end, near, total, log_weight, chosen, accepted, leaf + 1, False, True
             accepted += math.exp(min(0.0, gain))
             log_weight = _log_add(log_weight, gain)
             if gain >= log_weight or random() < math.exp(gain - log_weight):
@@ -166,14 +174,27 @@ class Walker:
             total = total + p
             ones = (leaf >> 1).bit_count()
             if leaf & 1 == 0:
-                held[ones] = (p, v, total)
+                held[ones] = (p, v, total, *before)
+                near = near or (p, v)
                 continue
             ending = (~leaf & (leaf + 1)).bit_length() - 1  # how many subtrees end at this leaf
             for k in range(ones, ones - ending, -1):
-                p0, v0, total0 = held[k]
-                if _turns(p0, v0, p, v, total - total0 + p0):
-                    return end, total, log_weight, chosen, accepted, leaf + 1, True, False
-        return (q, p, v, g), total, log_weight, chosen, accepted, 2**depth, False, False
+                if _turned(held[k], held[k + 1] if k < ones else None, p, v, total):
+                    return end, near, total, log_weight, chosen, accepted, leaf + 1, True, False
+        return (q, p, v, g), near, total, log_weight, chosen, accepted, 2**depth, False, False
+
+
+def _turned(first: Any, middle: Any, p: np.ndarray, v: np.ndarray, total: np.ndarray) -> bool:
+    """Whether a subtree turns: from its first leaf to its last, and across `middle`, where its second half begins."""
+    p0, v0, total0, _, _ = first
+    if _turns(p0, v0, p, v, total - total0 + p0):
+        return True
+    if middle is None:
+        return False
+    p1, v1, total1, p_before, v_before = middle
+    return _turns(p0, v0, p1, v1, total1 - total0 + p0) or _turns(
+        p_before, v_before, p, v, total - total1 + p1 + p_before
+    )
 
 
 def _turns(p0: np.ndarray, v0: np.ndarray, p1: np.ndarray, v1: np.ndarray, total: np.ndarray) -> bool:

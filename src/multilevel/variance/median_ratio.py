@@ -61,7 +61,8 @@ def median_ratio(fit: Fit) -> dict[str, Any]:
             if fit.sampled:
                 found = median_ratios(fit, t, j, factor, fit.level)
             else:
-                found = tuple(float(np.exp(factor * sd)) for sd in (np.sqrt(c[j, j]), *terms[t][j]))
+                sd, low, high = (float(np.exp(factor * sd)) for sd in (np.sqrt(c[j, j]), *terms[t][j]))
+                found = sd, low, high
             rows.append((g.label, *found))
     names = ("estimate", "lower", "upper")
     columns = {name: np.array([row[i + 1] for row in rows], dtype=float) for i, name in enumerate(names)}

@@ -132,7 +132,10 @@ def _bare(fit: Fit, groups: tuple[Any, ...]) -> Design:
     """The design without predictors of the location; thresholds and further predictors stay."""
     design = fit.model.design
     if fit.model.is_linear:
-        return replace(design, fixed_names=("Intercept",), fixed_columns=(None,), groups=groups)
+        owner = design.fixed_predictor[:1]
+        return replace(
+            design, fixed_names=("Intercept",), fixed_columns=(None,), fixed_predictor=owner, groups=groups
+        )  # fmt: skip
     at = design.fixed_predictor
     keep = [j for j, c in enumerate(design.fixed_columns) if at[j] > 0 or c is None]
     further = tuple(g for t, g in enumerate(design.groups) if not location(fit, t))

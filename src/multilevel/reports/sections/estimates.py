@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...glossary import RESIDUAL
-from .. import generalized
+from .. import draws, generalized
 from ..context import Context
 from ..markup import Column, Html, bullets, coverage, join, number, probability, signed, span, table, tag, user
 
@@ -28,6 +28,8 @@ def _fixed(context: Context) -> Html | None:
     from ...fit.tables import fixed_effects
 
     fit = context.fit
+    if fit.sampled:
+        return draws.fixed(context, _fixed_words)
     columns = fixed_effects(fit, fit.level)
     if not columns["term"]:
         return None
@@ -84,6 +86,9 @@ def _deviations(context: Context) -> Html:
     heads = [Column("Group", False), Column("Coefficient", False), Column("Sd"), Column("Std. error"),
              Column(f"{coverage(level)} interval"), Column("Variance")]  # fmt: skip
     rows = [_sd_row(columns, i) for i in range(len(columns["group"]))]
+    if context.fit.sampled:
+        heads += draws.heads()
+        rows = [(*row, *draws.cells(columns, i)) for i, row in enumerate(rows)]
     said = [words for i in range(len(rows)) if (words := _sd_words(context, columns, i)) is not None]
     return join(tag("h3", "How much differs (standard deviations)"), table(heads, rows), bullets(said[:MOST_SENTENCES]))
 

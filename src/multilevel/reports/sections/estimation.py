@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .. import draws
 from ..context import Context, guarded
 from ..markup import Html, bullets, code, facts, join, minus, number, paragraph, shown, tag, user
 
@@ -29,6 +30,8 @@ def build(context: Context) -> Html:
     from ...fit.summary import METHODS
 
     fit = context.fit
+    if fit.sampled:
+        return draws.estimation(context)
     name = fit.estimator.name
     return join(
         paragraph(tag("b", f"Method: {METHODS.get(name, name)}. "), WHY.get(name, "")),

@@ -17,7 +17,7 @@ def build(context: Context) -> Html:
     """Intervals, their picture, and what taking the estimates for true would have given."""
     if not context.population:
         return paragraph(context.no_population)
-    if not context.fit.model.is_linear:
+    if not context.fit.model.is_linear or context.fit.sampled:
         return join(paragraph(_question(context), class_="lead"), new_level.build(context))
     new = context.new_group
     return join(

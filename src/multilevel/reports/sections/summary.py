@@ -179,7 +179,7 @@ def _new(context: Context) -> Html:
 
     if not context.population:
         return paragraph(context.no_population)
-    if not context.fit.model.is_linear:
+    if not context.fit.model.is_linear or context.fit.sampled:
         return _new_generalized(context)
     new, level = context.new_group, context.fit.level
     low, high = interval_of(new.estimate, new.mean_error, new.mean_df, level)

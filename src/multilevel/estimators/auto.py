@@ -1,0 +1,56 @@
+"""The posterior by whatever serves the model best: ``model.fit("auto")``.
+
+    linear models                       "collapsed": importance sampling, or NUTS where its k̂ or the dimension says so
+    others, few parameters              nested Laplace with its check: exact draws where k̂ is below 0.7
+    where that check fails, and beyond  "nuts"
+
+All three draw from the same posterior; `fit.sample.info["sampler"]` says which did.
+
+Reference: `docs/bayes.md`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from ..fit.sample import Sample
+from .bayesian import Bayesian
+from .collapsed import MOST_COORDINATES, Collapsed
+from .nested_laplace import NestedLaplace
+from .nuts import Nuts
+
+if TYPE_CHECKING:
+    from ..model.model import Model
+
+WORTH = 0.25  # seconds of one evaluation beyond which a first try by integrals costs more than chains
+
+
+@dataclass(frozen=True)
+class Auto(Bayesian):
+    """Settings: those of every Bayesian estimator."""
+
+    def sample(self, model: Model) -> Sample:
+        settings = {"draws": self.draws, "tune": self.tune, "chains": self.chains, "seed": self.seed}
+        if model.is_linear:
+            return Collapsed(**settings).sample(model)
+        if _few(model):
+            found = NestedLaplace(**settings).sample(model)
+            if found.info["exact"]:
+                return found
+            refused = f"; integrals were tried first: k-hat {found.info['khat']:.2f}"
+        else:
+            refused = ""
+        found = Nuts(**settings).sample(model)
+        return replace(found, info={**found.info, "sampler": found.info["sampler"] + refused})
+
+
+def _few(model: Model) -> bool:
+    """Whether so few parameters are left that integrals over them are cheap."""
+    from ..core.marginal import LaplacePosterior
+
+    target = LaplacePosterior(model)
+    return target.d <= MOST_COORDINATES and target.seconds < WORTH
+
+
+MEMBER = Auto
