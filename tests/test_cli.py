@@ -325,6 +325,51 @@ def test_settings_of_estimators(run):
     assert run("fit", SCHOOLS, FORMULA, "--set", "maxiter")[0] == 2
 
 
+# --- samplers ----------------------------------------------------------------------------------------------------
+SAMPLED = ("--estimator", "collapsed", "--draws", "200", "--chains", "2")
+
+
+def test_sampled_fits(run, tmp_path):
+    files = {name: tmp_path / f"fit.{name}" for name in ("json", "fit", "html")}
+    status, out, err = run("fit", SCHOOLS, FORMULA, *SAMPLED, "--seed", "3", "--strict", "--json", files["json"],
+                           "--save", files["fit"], "--report", files["html"])  # fmt: skip
+    assert (status, err) == (0, [])
+    assert "Bayesian linear mixed model, sampled" in out
+    assert "2 chains of 200" in out
+    record = json.loads(files["json"].read_text())
+    assert KEYS <= set(record)
+    assert record["sampled"] is True
+    assert (record["draws"]["chains"], record["draws"]["draws"], record["draws"]["seed"]) == (2, 200, 3)
+    assert record["fixed_effects"][0]["rhat"] < 1.05
+    assert ml.load(files["fit"]).draws["beta"].shape == (400, 1)
+    assert "Bayesian, by sampling" in files["html"].read_text(encoding="utf-8")
+    again = run("fit", SCHOOLS, FORMULA, *SAMPLED, "--seed", "3", "--json", "-")[1]
+    assert json.loads(again)["fixed_effects"] == record["fixed_effects"]
+    other = run("fit", SCHOOLS, FORMULA, *SAMPLED, "--seed", "4", "--json", "-")[1]
+    assert json.loads(other)["fixed_effects"] != record["fixed_effects"]
+
+
+def test_bad_draws_are_refused_under_strict(run, tmp_path):
+    few = ("--estimator", "collapsed", "--draws", "20", "--chains", "2")
+    saved = tmp_path / "a.fit"
+    status, out, err = run("fit", SCHOOLS, FORMULA, *few, "--strict", "--save", saved)
+    assert status == 4
+    assert "Bayesian" in out
+    assert "fewer than 200 effective draws" in err[0]
+    assert err[-1].startswith("multilevel: error: refused under --strict")
+    assert saved.exists()
+    assert run("fit", SCHOOLS, FORMULA, *few, "--quiet")[0] == 0
+
+
+def test_settings_of_samplers_are_for_samplers(run):
+    status, _, err = run("fit", SCHOOLS, FORMULA, "--draws", "100")
+    assert status == 2
+    assert "--estimator nuts" in err[0]
+    assert run("fit", SCHOOLS, FORMULA, "--estimator", "reml", "--chains", "2")[0] == 2
+    assert run("fit", SCHOOLS, FORMULA, "--estimator", "collapsed", "--draws", "0")[0] == 2
+    assert run("fit", SCHOOLS, FORMULA, "--estimator", "nonsense", "--draws", "10")[0] == 2
+
+
 def test_an_interrupt_says_how_far_it_came(run, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt("interrupted at iteration 7")
