@@ -5,10 +5,10 @@ BENCH := .venv-bench
 BIN := $(VENV)/bin
 WORKERS ?= auto
 
-.PHONY: demo test lint format bench calibration clean help
+.PHONY: demo test lint format bench calibration calibration-tables clean help
 
 help:  ## list the targets
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1	/' | expand -t 20
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/' | expand -t 20
 
 demo: $(VENV)/base.stamp  ## the schools example end to end; writes ./demo-output
 	$(BIN)/multilevel demo
@@ -26,6 +26,9 @@ format: $(VENV)/test.stamp  ## sort imports and apply the safe corrections of th
 calibration: $(VENV)/test.stamp  ## slow: coverage of intervals by simulation; writes docs/coverage.md
 	$(BIN)/python -m pytest -q -n $(WORKERS) -m slow
 	$(BIN)/python tests/calibration/intervals.py 1000
+
+calibration-tables: $(VENV)/test.stamp  ## hours: simulation-based calibration of every sampler; writes docs/calibration.md
+	$(BIN)/python tests/calibration/sbc.py 1000
 
 bench: $(BENCH)/bench.stamp  ## speed and memory against other packages; writes benchmarks/results
 	$(BENCH)/bin/python benchmarks/run.py

@@ -88,11 +88,11 @@ MODELS = {
 }  # fmt: skip
 LINEAR = ("one-way normal", "random slopes", "crossed", "nested", "meta-analysis")
 SETTINGS = {
-    "gibbs": {"draws": 600, "tune": 200, "chains": 2},
-    "gibbs by factors": {"draws": 600, "tune": 200, "chains": 2, "blocks": "factors"},
+    "gibbs": {"draws": 250, "tune": 150, "chains": 4},
+    "gibbs by factors": {"draws": 250, "tune": 150, "chains": 4, "blocks": "factors"},
     "collapsed": {"draws": 500, "chains": 2},
-    "nuts": {"draws": 400, "tune": 400, "chains": 2, "cores": 1, "progress": False},
-    "nested_laplace": {"draws": 500, "chains": 2},
+    "nuts": {"draws": 200, "tune": 300, "chains": 2, "cores": 1, "progress": False},
+    "nested_laplace": {"draws": 200, "chains": 2},
 }
 
 

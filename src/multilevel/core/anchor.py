@@ -71,32 +71,49 @@ def _quadratic(at: Coordinates, rows: JointRows, z: np.ndarray, b: np.ndarray, f
     inner, outer, root, precision = found
     columns = (inner - at.coefficients.start).tolist()
     c = z[at.coefficients]
-    w = positive_part(rows.curvature(c, b))
+    observed = rows.curvature(c, b)
     _, by_c, by_b = rows.evaluate(c[None], b[None])
     of_prior, prior_slope = _prior(at, z, inner)
-    c = c[columns]
-    p = len(columns)
-    coupled = len(rows.rows.factors) == 1
-    blocks, linear = [], []
-    for f, (factor, span) in enumerate(zip(rows.rows.factors, rows.spans, strict=True)):
-        own = b[span].reshape(factor.n_levels, factor.k)
-        a = rows.blocks(f, w)
-        t = by_b[0, span].reshape(own.shape) + np.einsum("lij,lj->li", a, own)
-        border = rows.borders(f, w, columns) if coupled else np.zeros((*own.shape, 0))
-        if coupled:
-            t = t + border @ c
-        blocks.append(np.ascontiguousarray(a))
-        linear.append(np.ascontiguousarray(np.concatenate([border, t[:, :, None]], axis=2)))
-    if coupled or not rows.q:
+    c, score, p = c[columns], by_c[0, columns] + prior_slope, len(columns)
+    factors = rows.rows.factors
+    own = [b[span].reshape(f.n_levels, f.k) for f, span in zip(factors, rows.spans, strict=True)]
+    pulls = [by_b[0, span].reshape(v.shape) for v, span in zip(own, rows.spans, strict=True)]
+    if len(factors) == 1:
+        a, border, g = _coupled(rows, observed, columns, of_prior)
+        t = pulls[0] + np.einsum("lij,lj->li", a, own[0]) + border @ c
+        r = score + g @ c + np.einsum("lkp,lk->p", border, own[0])
+        whole = np.ascontiguousarray(np.concatenate([border, t[:, :, None]], axis=2))
+        return Anchor(z, inner, outer, root, (a,), (whole,), g, r)
+    blocks = tuple(_lifted(rows.blocks(f, observed)) for f in range(len(factors)))
+    linear = tuple(
+        np.ascontiguousarray((pull + np.einsum("lij,lj->li", a, v))[:, :, None])
+        for pull, a, v in zip(pulls, blocks, own, strict=True)
+    )
+    # coefficients as the mode's curvature has them, whatever the other coordinates
+    g = _definite(precision[np.ix_(inner, inner)]) if factors else _definite(rows.information(observed, columns) + of_prior)
+    return Anchor(z, inner, outer, root, blocks, linear, g, g @ c if p else np.zeros(0))
+
+
+def _coupled(rows: JointRows, observed: np.ndarray, columns: list[int], of_prior: np.ndarray):  # type: ignore[no-untyped-def]
+    """A, C and G of one factor: from the observed curvature where that is positive, else from the rows' positive parts.
+
+    What is asked for is that coefficients keep information however large the effects' standard deviations are.
+    """
+    for w in (observed, positive_part(observed)):
+        a, border = _lifted(rows.blocks(0, w)), rows.borders(0, w, columns)
         g = rows.information(w, columns) + of_prior
-        r = by_c[0, columns] + prior_slope + g @ c
-        if coupled:
-            own = b.reshape(linear[0].shape[:2])
-            r = r + np.einsum("lkp,lk->p", linear[0][:, :, :p], own)
-    else:  # as the mode's curvature has it, whatever the other coordinates
-        g = _definite(precision[np.ix_(inner, inner)])
-        r = g @ c
-    return Anchor(z, inner, outer, root, tuple(blocks), tuple(linear), _definite(g), r)
+        k = a.shape[1]
+        floor = 1e-6 * np.trace(a.sum(axis=0)) / max(len(a) * k, 1) + 1e-300
+        left = g - np.einsum("lkp,lkq->pq", border, np.linalg.solve(a + floor * np.eye(k), border))
+        if not len(g) or np.linalg.eigvalsh(left)[0] > FLOOR * np.linalg.eigvalsh(g)[-1]:
+            return a, border, g
+    lift = 1e-3 * np.linalg.eigvalsh(g)[-1] * np.eye(len(g))  # coefficients that effects can take the place of
+    return a, border, g + lift
+
+
+def _lifted(blocks: np.ndarray) -> np.ndarray:
+    """The positive parts of symmetric blocks (L, k, k)."""
+    return np.ascontiguousarray(positive_part(blocks))
 
 
 def _prior(at: Coordinates, z: np.ndarray, inner: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -12,7 +12,7 @@ Reference: `docs/bayes.md`, "Collapsed".
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -35,6 +35,9 @@ class Restricted:
     beta: np.ndarray
 
 
+LARGEST = 1e3  # relative standard deviation beyond which residuals are not taken from cross-products
+
+
 class Engine(Protocol):
     """The likelihood of one form of the posterior; given at points z (N, d)."""
 
@@ -50,8 +53,8 @@ class Engine(Protocol):
     def values(self, z: np.ndarray) -> np.ndarray:
         """log p(y | z) (N,)."""
 
-    def slope(self, z: np.ndarray) -> tuple[float, np.ndarray]:
-        """log p(y | z) of one point (d,), and its gradient."""
+    def slopes(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """log p(y | z) (N,), and its gradient (N, d)."""
 
     def complete(self, z: np.ndarray, rng: np.random.Generator) -> Completed:
         """A draw of what was integrated out for each point."""
@@ -117,19 +120,30 @@ class CollapsedPosterior:
         return np.where(np.isnan(value), -np.inf, value)
 
     def gradient(self, z: np.ndarray) -> tuple[float, np.ndarray]:
-        """log p(z | y) + log p(y) of one point (d,), and its gradient."""
+        """log p(z | y) + log p(y) of one point (d,), and its gradient; (−∞, 0) where the likelihood fails."""
+        values, slopes = self.gradients(z[None, :])
+        return float(values[0]), slopes[0]
+
+    def gradients(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The same of several points (N, d): (N,) and (N, d)."""
         with np.errstate(all="ignore"):
-            prior, by_z = self.coordinates.log_prior(z[None, :])
-            value, slope = self.engine.slope(z)
-            total, gradient = value + float(prior[0]), slope + by_z[0]
-        if not (np.isfinite(total) and np.all(np.isfinite(gradient))):
-            return -np.inf, np.zeros(self.d)
-        return total, gradient
+            values, slopes = self.engine.slopes(z)
+            prior, by_z = self.coordinates.log_prior(z)
+            values, slopes = values + prior, slopes + by_z
+        bad = ~(np.isfinite(values) & np.isfinite(slopes).all(axis=1))
+        values[bad], slopes[bad] = -np.inf, 0.0
+        return values, slopes
 
     def complete(self, z: np.ndarray, rng: np.random.Generator) -> Completed:
         """Draws of coefficients and group effects given each point (N, d)."""
         with np.errstate(all="ignore"):
             return self.engine.complete(np.atleast_2d(z), rng)
+
+
+def each(slope: Callable[[np.ndarray], tuple[float, np.ndarray]], z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Values and gradients of points one after another."""
+    pairs = [slope(row) for row in z]
+    return np.array([value for value, _ in pairs]), np.array([gradient for _, gradient in pairs]).reshape(z.shape)
 
 
 class Units:
@@ -157,12 +171,12 @@ class Units:
             out.append(lam)
         return out
 
-    def by_term(self, by_lam: Sequence[np.ndarray], sigma: float) -> list[np.ndarray]:
-        """∂f/∂L (1, k, k) of every term from ∂f/∂λ (k, k) of every factor."""
+    def by_term(self, by_lam: Sequence[np.ndarray], sigma: np.ndarray) -> list[np.ndarray]:
+        """∂f/∂L (N, k, k) of every term from ∂f/∂λ (N, k, k) of every factor."""
         out: list[np.ndarray] = [np.zeros(0)] * len(self.to_effects)
         for factor, slope in zip(self.products.factors, by_lam, strict=True):
             for t, a, b in factor.terms:
-                out[t] = (self.inside[t].T @ slope[a:b, a:b] / sigma)[None]
+                out[t] = self.inside[t].T @ slope[:, a:b, a:b] / sigma[:, None, None]
         return out
 
     def effects(self, u: Sequence[np.ndarray], factors: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:

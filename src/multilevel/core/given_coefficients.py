@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .collapsed import Restricted, Units
+from .collapsed import LARGEST, Restricted, Units, each
 from .completed import Completed
 from .coordinates import Coordinates, coordinates
 from .gaussian import TWO_PI, Elimination, Solution
@@ -44,6 +44,7 @@ class GivenCoefficients:
         )
         self.elimination = self.likelihood.elimination
         self.border = pattern(whole).border  # (trailing effects, p + 1)
+        self.one_factor = len(factors) <= 1  # kernels for many points serve
         self.inside_of = np.linalg.pinv(units.scale * whole.to_beta) if whole.p else np.zeros((0, 0))
         c = units.coordinates
         # the density is one of c: |∂β/∂c|
@@ -74,17 +75,42 @@ class GivenCoefficients:
 
     # --- values --------------------------------------------------------------------------------------------------
     def values(self, z: np.ndarray) -> np.ndarray:
+        if self.one_factor:
+            return self._together(z)[0]
         inside = self._inside(z)
         out = np.empty(len(z))
         for i, row in enumerate(z):
             point = self._solve(row, inside[i])
-            out[i] = -np.inf if point is None else self._assembled(*point)
+            out[i] = -np.inf if point is None else self._assembled(point[0].log_det, point[0].r2, point[1])
         return out
 
-    def _assembled(self, solution: Solution, s2: float) -> float:
+    def _together(self, z: np.ndarray):  # type: ignore[no-untyped-def]
+        """log p(y | z), and what its gradient is made of: L, ∂/∂λ, λ, X'Wê, r² and σ (N, …)."""
+        from ..numerics import collapsed as kernels
+
+        units, whole = self.units, self.units.products
+        sigma = self._sigma(z)
+        s2 = (sigma / units.scale) ** 2
+        factors = units.coordinates.factors(z)
+        if whole.factors:
+            gram, cross = whole.factors[0].gram, whole.factors[0].cross
+            lam = np.ascontiguousarray(units.lam(factors, sigma)[0])
+        else:
+            gram, cross, lam = np.zeros((0, 1, 1)), np.zeros((0, 1, whole.p + 1)), np.zeros((len(z), 1, 1))
+        weights = np.ascontiguousarray(np.column_stack([-self._inside(z), np.ones(len(z))]))
+        out, by_lam, by_inside = np.empty((len(z), 2)), np.empty_like(lam), np.empty((len(z), whole.p))
+        kernels.slopes_given(
+            np.ascontiguousarray(gram), np.ascontiguousarray(cross), np.ascontiguousarray(whole.xy), weights, lam, s2,
+            out, by_lam, by_inside,
+        )  # fmt: skip
+        r2 = np.where(out[:, 1] >= 0.0, out[:, 1], np.nan)
+        values = self._assembled(out[:, 0], r2, s2)
+        return np.where(np.isfinite(values), values, -np.inf), factors, by_lam, lam, by_inside, r2, sigma
+
+    def _assembled(self, log_det, r2, s2):  # type: ignore[no-untyped-def]
         p = self.reduced
-        value = solution.log_det + p.n * np.log(TWO_PI * s2) + solution.r2 / s2 - p.log_weights
-        return float(-0.5 * (value + 2.0 * p.n * np.log(p.y_shift.scale))) + self.log_jacobian
+        value = log_det + p.n * np.log(TWO_PI * s2) + r2 / s2 - p.log_weights
+        return -0.5 * (value + 2.0 * p.n * np.log(p.y_shift.scale)) + self.log_jacobian
 
     def _solve(self, z: np.ndarray, inside: np.ndarray) -> tuple[Solution, float] | None:
         """The factorisation at one point, and σ'²; None where it fails."""
@@ -110,7 +136,25 @@ class GivenCoefficients:
             np.matmul(self.border, weights, out=self.elimination.pattern.border[:, 0])
 
     # --- the gradient --------------------------------------------------------------------------------------------
+    def slopes(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if not self.one_factor:
+            return each(self.slope, z)
+        values, factors, by_lam, lam, by_inside, r2, sigma = self._together(z)
+        if np.max(np.abs(lam), initial=0.0) > LARGEST:
+            return each(self.slope, z)
+        coords, slopes = self.units.coordinates, np.zeros_like(z)
+        if self.units.products.factors:
+            slopes += coords.pull(z, factors, self.units.by_term([by_lam], sigma))
+        s2 = (sigma / self.units.scale) ** 2
+        slopes[:, coords.coefficients] += (by_inside / s2[:, None]) @ self.inside_of @ coords.to_beta
+        through = (by_lam * lam).sum(axis=(1, 2))
+        for name, _, place in coords.constants:
+            if name == "sigma":
+                slopes[:, coords.coefficients.start + place] += r2 / s2 - self.reduced.n - through
+        return values, slopes
+
     def slope(self, z: np.ndarray) -> tuple[float, np.ndarray]:
+        """One point, by the elimination."""
         out = np.zeros_like(z)
         inside = self._inside(z[None])[0]
         point = self._solve(z, inside)
@@ -118,20 +162,20 @@ class GivenCoefficients:
             return -np.inf, out
         solution, s2 = point
         coords, units, elimination = self.units.coordinates, self.units, self.elimination
-        sigma = float(self._sigma(z[None])[0])
+        sigma = self._sigma(z[None])
         u = elimination.by_factor(solution.u) if units.products.factors else []
         state = State(z, 0.0, s2, solution, tuple(elimination.lam))
         ze = self.likelihood.scores(state, u)
         sums = elimination.inverse(False).sums if u else []
         by_lam = [zz.T @ uu / s2 - total for zz, uu, total in zip(ze, u, sums, strict=True)]
         factors = coords.factors(z[None])
-        out += coords.pull(z[None], factors, units.by_term(by_lam, sigma))[0]
+        out += coords.pull(z[None], factors, units.by_term([v[None] for v in by_lam], sigma))[0]
         through = sum(float((slope * lam).sum()) for slope, lam in zip(by_lam, state.lam, strict=True))
         out[coords.coefficients] += coords.to_beta.T @ (self.inside_of.T @ self._by_inside(inside, u, state.lam) / s2)
         for name, _, place in coords.constants:
             if name == "sigma":
                 out[coords.coefficients.start + place] += solution.r2 / s2 - self.reduced.n - through
-        return self._assembled(solution, s2), out
+        return float(self._assembled(solution.log_det, solution.r2, s2)), out
 
     def _by_inside(self, inside: np.ndarray, u: list[np.ndarray], lam: tuple[np.ndarray, ...]) -> np.ndarray:
         """X'W(y − Xβ − ZΛû)."""

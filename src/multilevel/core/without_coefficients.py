@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .collapsed import Restricted, Units
+from .collapsed import LARGEST, Restricted, Units, each
 from .completed import Completed
 from .gaussian import TWO_PI, Elimination, Solution
 from .likelihood import Likelihood, State
@@ -75,7 +75,7 @@ class WithoutCoefficients:
     def _together(self, z: np.ndarray) -> np.ndarray:
         from ..numerics import collapsed as kernels
 
-        static, q, lam, sigma = self._arrays(z)
+        static, q, lam, sigma, _ = self._arrays(z)
         out = np.empty((len(z), 3))
         kernels.evaluate(*static, q, lam, out)
         r2 = np.where(out[:, 2] >= 0.0, out[:, 2], np.nan)
@@ -83,20 +83,23 @@ class WithoutCoefficients:
         value = np.asarray(self._assembled(out[:, 0], out[:, 1], r2, sigma**2, spreads))
         return np.where(np.isfinite(value), value, -np.inf)
 
-    def _arrays(self, z: np.ndarray) -> tuple[tuple[np.ndarray, ...], np.ndarray, np.ndarray, np.ndarray]:
-        """For the kernels: the data and priors, then q, λ and internal σ of every point."""
+    def _arrays(
+        self, z: np.ndarray
+    ) -> tuple[tuple[np.ndarray, ...], np.ndarray, np.ndarray, np.ndarray, list[np.ndarray]]:
+        """For the kernels: the data and priors, then q, λ, internal σ and L of every point."""
         coords, units, normals = self.units.coordinates, self.units, self.normals
         sigma = coords.sigmas(z)
         inside = sigma / units.scale
-        factors = units.products.factors
-        if factors:
-            gram, cross, lam = factors[0].gram, factors[0].cross, units.lam(coords.factors(z), sigma)[0]
+        factors = coords.factors(z)
+        if units.products.factors:
+            only = units.products.factors[0]
+            gram, cross, lam = only.gram, only.cross, units.lam(factors, sigma)[0]
         else:
             gram, cross = np.zeros((0, 1, 1)), np.zeros((0, 1, units.products.p + 1))
             lam = np.zeros((len(z), 1, 1))
         q = np.ascontiguousarray((inside[:, None] / normals.spreads(self._extras(z))) ** 2)
         static = (gram, cross, units.products.xy, normals.rows)
-        return tuple(np.ascontiguousarray(a) for a in static), q, np.ascontiguousarray(lam), inside
+        return tuple(np.ascontiguousarray(a) for a in static), q, np.ascontiguousarray(lam), inside, factors
 
     def _value(self, z: np.ndarray) -> float:
         point = self._solve(z, self.normals)
@@ -137,7 +140,32 @@ class WithoutCoefficients:
         return solution, s2
 
     # --- the gradient --------------------------------------------------------------------------------------------
+    def slopes(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if not self.one_factor:
+            return each(self.slope, z)
+        from ..numerics import collapsed as kernels
+
+        static, q, lam, sigma, factors = self._arrays(z)
+        if np.max(np.abs(lam), initial=0.0) > LARGEST:
+            return each(self.slope, z)
+        coords, s2 = self.units.coordinates, sigma**2
+        out, by_lam, h = np.empty((len(z), 3)), np.empty_like(lam), np.empty_like(q)
+        kernels.slopes(*static, q, lam, s2, out, by_lam, h)
+        spreads = self.normals.spreads(self._extras(z))
+        values = self._assembled(out[:, 0], out[:, 1], np.where(out[:, 2] >= 0.0, out[:, 2], np.nan), s2, spreads)
+        slopes = np.zeros_like(z)
+        if self.units.products.factors:
+            slopes += coords.pull(z, factors, self.units.by_term([by_lam], sigma * self.units.scale))
+        if coords.sigma >= 0:
+            p = self.units.products
+            through = (by_lam * lam).sum(axis=(1, 2))
+            slopes[:, coords.sigma] += out[:, 2] / s2 - (p.n - p.p) - h.sum(axis=1) - through
+        for j in np.flatnonzero(self.normals.scale >= 0):
+            slopes[:, coords.extras.start + self.normals.scale[j]] += h[:, j] - 1.0
+        return np.asarray(values), slopes
+
     def slope(self, z: np.ndarray) -> tuple[float, np.ndarray]:
+        """One point, by the elimination."""
         out = np.zeros_like(z)
         normals = self.normals
         point = self._solve(z, normals)
@@ -147,14 +175,14 @@ class WithoutCoefficients:
         coords, elimination = self.units.coordinates, self.elimination
         spreads = normals.spreads(self._extras(z[None]))
         value = float(self._assembled(solution.log_det, solution.log_det_x, solution.r2, s2, spreads)[0])
-        sigma = float(coords.sigmas(z[None])[0])
+        sigma = coords.sigmas(z[None])
         inverse = elimination.inverse(True)
         u = elimination.by_factor(solution.u) if self.units.products.factors else []
         state = State(z, value, s2, solution, tuple(elimination.lam))
         ze = self.likelihood.scores(state, u)
         by_lam = [zz.T @ uu / s2 - total for zz, uu, total in zip(ze, u, inverse.sums, strict=True)]
         factors = coords.factors(z[None])
-        out += coords.pull(z[None], factors, self.units.by_term(by_lam, sigma))[0]
+        out += coords.pull(z[None], factors, self.units.by_term([v[None] for v in by_lam], sigma))[0]
         h = _of_priors(normals, solution.beta, inverse.PXX, s2, spreads[0])
         if coords.sigma >= 0:
             p = self.units.products
@@ -192,7 +220,7 @@ class WithoutCoefficients:
         if self.one_factor:
             from ..numerics import collapsed as kernels
 
-            static, q, lam, sigma = self._arrays(z)
+            static, q, lam, sigma, _ = self._arrays(z)
             effects = u[0] if u else np.empty((len(z), 0, 1))
             kernels.draw(*static, q, lam, sigma, noise, effects, inside)
             return

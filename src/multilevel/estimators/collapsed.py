@@ -11,7 +11,7 @@ Reference: `docs/bayes.md`, "Collapsed".
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,7 +50,8 @@ class Collapsed(Bayesian):
             drawn = draw(target, self.draws * self.chains, self.seed, *_points(target))
             if drawn.khat <= TRUSTED:
                 return self._independent(target, drawn)
-        return self._chained(model, target)
+            return self._chained(model, drawn.khat)
+        return self._chained(model, None)
 
     def _independent(self, target: Any, drawn: Drawn) -> Sample:
         info = {
@@ -65,29 +66,14 @@ class Collapsed(Bayesian):
             log_prior.reshape(shape), {}, info,
         )  # fmt: skip
 
-    def _chained(self, model: Model, target: Any) -> Sample:
-        """Markov chains on the collapsed density; with coefficients among the parameters where a prior of theirs
-        is not normal.
-        """
-        from ..numerics.psis import psis
-        from ..samplers.mode import find_mode
-        from ..samplers.nuts import sample
+    def _chained(self, model: Model, khat: float | None) -> Sample:
+        """Markov chains instead, and why."""
+        from .nuts import Nuts
 
-        if isinstance(target, CollapsedPosterior) and not target.exact:
-            target = CollapsedPosterior(model, coefficients=True)
-        metric = np.linalg.inv(find_mode(target)[2])
-        chains = sample(
-            target, draws=self.draws, tune=self.tune, chains=self.chains, seed=self.seed, metric=metric,
-            target_accept=0.9,
-        )  # fmt: skip
-        flat = chains.flat
-        completed = target.complete(flat, np.random.default_rng([self.seed, flat.shape[1]]))
-        exact = not np.any(completed.log_weights)
-        info = {**chains.info, "sampler": "NUTS on the collapsed posterior", "exact": exact}
-        if not exact:  # the approximation was not undone: how far off it is
-            info["khat"] = float(psis(completed.log_weights).khat[0])
-        log_prior = target.coordinates.log_prior(flat)[0].reshape(chains.z.shape[:2])
-        return sample_of(target, chains.z, completed, chains.log_density, log_prior, dict(chains.stats), info)
+        sample = Nuts(draws=self.draws, tune=self.tune, chains=self.chains, seed=self.seed).sample(model)
+        why = "many parameters" if khat is None else f"importance sampling had k-hat {khat:.1f}"
+        info = {**sample.info, "sampler": f"{sample.info['sampler']} ({why})"}
+        return replace(sample, info=info)
 
 
 def sample_of(

@@ -75,9 +75,9 @@ class Nuts(Bayesian):
     --------
     >>> import multilevel as ml
     >>> model = ml.Model("score ~ 1 + (1 | school)", ml.datasets.load("schools"))
-    >>> fit = model.fit("nuts", draws=100, tune=100, chains=2)
+    >>> fit = model.fit("nuts", chains=2, seed=1)
     >>> fit.estimates.certainty.sample.stats["divergent"].shape
-    (2, 100)
+    (2, 1000)
 
     References
     ----------

@@ -117,7 +117,8 @@ def _warnings(model: Model, sample: Sample, seen: Worst) -> Iterator[MultilevelW
     divergent = int(np.sum(sample.stats.get("divergent", 0)))
     if divergent:
         yield _divergent(sample, divergent)
-    high = seen.high_rhat(enough)
+    dealt = sample.info.get("ess") is not None  # to chains at random: R̂ would say nothing of the sampler
+    high = [] if dealt else seen.high_rhat(enough)
     if high:
         yield _disagreement(model, sample, high)
     low = seen.low_ess(enough)

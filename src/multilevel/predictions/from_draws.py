@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..core.cubature import rule
 from ..families.base import Observations
 from ..formula.design import Rows
 from .means import Mean
@@ -151,10 +152,27 @@ def _averaged(fit: Fit, mean: Mean, eta: np.ndarray, variance: np.ndarray) -> np
         return np.asarray(mean.at(eta) * np.exp(0.5 * variance[:, :1]))
     if alone and fit.model.link == "probit" and fit.model.family in SINGLE:
         return mean.at(eta / np.sqrt(1.0 + variance[:, :1]))
+    varying = np.flatnonzero(variance.max(axis=0, initial=0.0) > 0.0)
+    if len(varying) > 1:
+        return _by_product(mean, eta, np.sqrt(variance), varying[np.argsort(-variance[:, varying].mean(axis=0))])
     covariance = np.zeros((*variance.shape, variance.shape[1]))
     at = np.arange(variance.shape[1])
     covariance[:, at, at] = variance
     return mean.averaged(mean.at, eta, covariance)
+
+
+def _by_product(mean: Mean, eta: np.ndarray, sd: np.ndarray, axes: np.ndarray) -> np.ndarray:
+    """The same over several predictors, whose effects are independent: a product of Gauss–Hermite rules."""
+    nodes, weights = rule(len(axes))
+    out: np.ndarray | None = None
+    for node, weight in zip(nodes, weights, strict=True):
+        at = eta.copy()
+        for d, t in zip(axes, node, strict=True):
+            at[:, d] += t * sd[:, d]
+        part_ = weight * mean.at(at)
+        out = part_ if out is None else out + part_
+    assert out is not None
+    return out
 
 
 def _summary(values: np.ndarray, level: float | None) -> dict[str, np.ndarray]:

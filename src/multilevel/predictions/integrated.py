@@ -26,6 +26,8 @@ from .posterior import Posterior, roots, tiled, training_observations
 from .uncertain import OUT, part
 
 CELLS = 2_000_000  # draws × rows × effects at once
+STEPS, HALVINGS = 40, 12  # of the search for a mode
+CLOSE = 1e-6  # Newton decrement there, relative to the log density
 QUADRATURE = 5  # effects up to which integrals are by quadrature
 Own = Mapping[int, np.ndarray]  # term → levels whose effects are integrated
 
@@ -91,7 +93,8 @@ class Densities:
             s, n, m = fixed.shape
             flat, panels = fixed.reshape(s * n, m), self._panels(self.obs, s, z, owner)
             with np.errstate(all="ignore"):
-                mode, at = panels.modes(flat)
+                mode = self._modes(self.obs, fixed, z, owner)
+                at = self.distribution.derivatives(panels.observations, panels.eta(flat, mode), 2)
                 root = np.linalg.cholesky(panels.information(positive_part(np.asarray(at.second))))
                 noise = rng.standard_normal(mode.shape)
                 u = mode + np.linalg.solve(root.transpose(0, 2, 1), noise[:, :, None])[:, :, 0]
@@ -115,10 +118,48 @@ class Densities:
             return np.asarray(flat.reshape(s, n).sum(axis=1))
         if self.draws.fit.model.is_linear:
             return _normal(obs, fixed, z)
-        panels = self._panels(obs, s, z, owner)
-        flat = fixed.reshape(s * n, m)
-        u, at = panels.modes(flat)
+        panels, flat = self._panels(obs, s, z, owner), fixed.reshape(s * n, m)
+        u = self._modes(obs, fixed, z, owner)
+        at = self.distribution.derivatives(panels.observations, panels.eta(flat, u), 2)
+        at = replace(at, second=positive_part(np.asarray(at.second)))
         return panels.log_integrals(flat, u, at, exact=z.shape[2] <= QUADRATURE)
+
+    def _modes(self, obs: Observations, fixed: np.ndarray, z: np.ndarray, owner: np.ndarray) -> np.ndarray:
+        """û of every draw, (S, q), by Newton's method with halving; draws that have arrived are left alone.
+
+        Quadrature and importance weights are exact wherever they are centred, so that a rough mode serves them.
+        """
+        s, _, m = fixed.shape
+        u = np.zeros((s, z.shape[2]))
+        left = np.arange(s)
+        for _ in range(STEPS):
+            panels, flat = self._panels(obs, len(left), z[left], owner), fixed[left].reshape(-1, m)
+            at = panels._at(flat, u[left])
+            height = panels.height(at.value, u[left])
+            pull = panels.scores(np.asarray(at.first)) - u[left]
+            step = panels._step(np.asarray(at.second), pull)
+            decrement = (step * pull).sum(axis=1)
+            going = decrement > CLOSE * (1.0 + np.abs(height))
+            left, step, height = left[going], step[going], height[going]
+            if not len(left):
+                break
+            size = np.ones(len(left))
+            rest = np.arange(len(left))
+            for _ in range(HALVINGS):
+                trial = u[left[rest]] + size[rest, None] * step[rest]
+                part_ = self._panels(obs, len(rest), z[left[rest]], owner)
+                value = self.distribution.log_density(
+                    part_.observations, part_.eta(fixed[left[rest]].reshape(-1, m), trial)
+                )
+                worse = ~(part_.height(value, trial) >= height[rest])
+                rest = rest[worse]
+                if not len(rest):
+                    break
+                size[rest] *= 0.5
+            size[rest] = 0.0
+            u[left] += size[:, None] * step
+            left = left[size > 0.0]
+        return u
 
     def _panels(self, obs: Observations, s: int, z: np.ndarray, owner: np.ndarray) -> Panels:
         """The draws as groups of their own: each has its copy of the rows."""
@@ -128,11 +169,10 @@ class Densities:
     def _mode(self, piece: Posterior, given: np.ndarray, own: Own) -> np.ndarray:
         """Standardised effects given some rows, (S, q): their mode."""
         fixed, z, owner = self._parts(piece, given, own)
-        s, n, m = fixed.shape
-        if not n:
-            return np.zeros((s, z.shape[2]))
+        if not len(given):
+            return np.zeros((len(piece), z.shape[2]))
         with np.errstate(all="ignore"):
-            return self._panels(self.obs.take(given), s, z, owner).modes(fixed.reshape(s * n, m))[0]
+            return self._modes(self.obs.take(given), fixed, z, owner)
 
     def _parts(self, piece: Posterior, index: np.ndarray, own: Own) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """η without the effects that are integrated (S, n, m); their columns times L_s (S, n, q); their predictors."""

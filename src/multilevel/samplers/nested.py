@@ -5,10 +5,10 @@
 with p̃ from `core/marginal.py`, where the group effects are integrated out already. The τ (standard deviations,
 correlations, constants of the family) are not normal given y, the coefficients given τ nearly are: so they belong to
 the latent field, as in INLA. Nodes of τ stand along axes of the curvature at the mode, with a scale of their own on
-each side: a grid up to two parameters, a Gauss–Hermite rule up to four, and even points weighted by π̃/q beyond.
+each side: a grid up to two parameters, a Gauss–Hermite rule up to four, and even points weighted by π̃/q beyond, or where τ is known too badly for so few nodes.
 
-What comes out is the mixture of the nodes, Σ_k w_k t_ν(τ; τ_k, …) t_ν(c; ĉ_k + J(τ − τ_k), H_k⁻¹): an approximation of
-the posterior, and a proposal whose weights say how good it is.
+What comes out is a mixture of the nodes with c given τ interpolated between them (`samplers/conditional.py`): a
+proposal whose weights, p̃ over it, say how good it is.
 
 References: Rue, Martino & Chopin (2009), JRSS B 71; Stringer, Brown & Stafford (2023), J. Comp. Graph. Statist. 32
 (adaptive quadrature over the outer parameters).
@@ -24,33 +24,35 @@ import numpy as np
 from ..core.marginal import LaplacePosterior
 from ..numerics.hermite import product_rule
 from ..numerics.lattice import lattice
-from .importance import Cloud, Weighted
+from ..numerics.psis import Smoothed, psis
+from .conditional import Conditional
+from .importance import Weighted
 from .mode import find_mode
-from .proposals import Mixture, Split
+from .proposals import Mixture, Proposal, Split, mixture, propose
 
 STEPS, CLOSE = 30, 1e-5  # of Newton's method for ĉ; the decrement at which it is close enough
 REACH, LOWEST = 3.0, 12.0  # of the grid in scales; fall of the density below which a node is left out
 RULES = {3: 5, 4: 3}  # nodes an axis of Gauss–Hermite rules
-EVEN = 256  # nodes beyond
+EVEN = 400  # nodes beyond, and where a parameter is so uncertain that the coefficients' spread changes between nodes
+CLOSE_BY = 1.2  # scale of a coordinate up to which it does not
 WIDTHS = {1: 0.6, 2: 0.75, 3: 0.85, 4: 1.0}  # of a node, in scales
 LOOKS = np.array([1.5, 3.0])  # distances at which the density's fall sets the scale of a side
 NARROW, WIDE = 0.3, 4.0
 BROADER = 1.4  # how much wider a third of the points are proposed, more of them in the tails
 ROUNDS = 4  # of fitting another mixture to the weighted points, at most
+COMPONENTS = 4
 ENOUGH = 0.25  # effective share of the points with which none is fitted
 LEAST_EIGENVALUE = 1e-6
-STEP = 1e-3  # of τ in differences of the gradient
 
 
 @dataclass(frozen=True)
 class Nodes:
-    """Nodes (K, ·) of τ: ĉ and the covariance of c there (`wide`: the priors' hold on c loosened), ∂ĉ/∂τ, log π̃."""
+    """Nodes (K, ·) of τ: ĉ and the covariance of c there (`wide`: the priors' hold on c loosened), log π̃."""
 
     tau: np.ndarray
     c: np.ndarray
     covariance: np.ndarray
     wide: np.ndarray
-    drift: np.ndarray
     log_density: np.ndarray
     shares: np.ndarray
     roots: np.ndarray  # (K, ·, ·), of the spread that a node stands for
@@ -157,19 +159,6 @@ class NestedPosterior:
         """log π̃ at points (N, ·)."""
         return np.array([self.at(t)[0] for t in tau])
 
-    def _drift(self, tau: np.ndarray, c: np.ndarray, covariance: np.ndarray) -> np.ndarray:
-        """∂ĉ/∂τ at a node: what a step of τ does to the gradient by c, over the curvature."""
-        z = self._joined(tau, c)
-        out = np.zeros((len(self.field), self.d))
-        here = self._bent(z) if len(self.field) else None
-        for j in range(self.d if here else 0):
-            away = z.copy()
-            away[self.outer[j]] += STEP
-            there = self._bent(away)
-            if here is not None and there is not None:
-                out[:, j] = covariance @ (there[1] - here[1]) / STEP
-        return out
-
     def _loosened(self, tau: np.ndarray, c: np.ndarray, covariance: np.ndarray) -> np.ndarray:
         """The covariance of c with a tenth of the priors' curvature: their tails are heavier than their centres say."""
         bend = self._prior_curvature(self._joined(tau, c))
@@ -214,13 +203,13 @@ class NestedPosterior:
         keep = np.flatnonzero(log_share > log_share.max() - LOWEST)
         shares = np.exp(log_share[keep] - np.logaddexp.reduce(log_share[keep]))
         width = WIDTHS.get(self.d) or len(x) ** (-1.0 / (self.d + 4.0))
-        roots = frame.axes * (width * sides[keep])[:, None, :]
+        spread = frame.axes * (width * sides[keep])[:, None, :]
+        roots = np.linalg.cholesky(spread @ np.swapaxes(spread, 1, 2))
         return Nodes(
             tau[keep],
             np.array([f[1] for f in found])[keep],
             np.array([f[2] for f in found])[keep],
             np.array([self._loosened(tau[i], found[i][1], found[i][2]) for i in keep]),
-            np.array([self._drift(tau[i], found[i][1], found[i][2]) for i in keep]),
             log_density[keep],
             shares,
             roots,
@@ -235,45 +224,75 @@ class NestedPosterior:
             line = np.arange(-REACH, REACH + 0.5 * step, step)
             x = np.stack(np.meshgrid(*[line] * self.d, indexing="ij"), axis=-1).reshape(-1, self.d)
             return x, np.zeros(len(x))
-        if self.d in RULES:
+        if self.d in RULES and self._narrow:
             rule = product_rule(RULES[self.d], self.d)
             return rule.nodes, rule.log_weights + 0.5 * (rule.nodes**2).sum(axis=1)
         unit = Split(np.zeros(self.d), np.eye(self.d), np.ones(self.d), np.ones(self.d))
         x = unit.points(lattice(EVEN, self.d + 2, rng))
         return x, -unit.log_density(x)
 
-    def mixture(self, nodes: Nodes, wide: bool = False) -> Mixture:
-        """The nodes' mixture over z; `wide`: one for the tails."""
+    @property
+    def _narrow(self) -> bool:
+        """Whether neighbouring nodes of a rule are close enough to interpolate between."""
+        frame = self.frame
+        reach = np.abs(frame.axes) @ np.diag(np.maximum(frame.left, frame.right))
+        return bool(np.max(reach) < CLOSE_BY)
+
+    def proposal(self, nodes: Nodes, wide: bool = False) -> Conditional:
+        """The nodes' mixture over τ, and c given τ; `wide`: one for the tails."""
         shares = np.sqrt(nodes.shares) if wide else nodes.shares
-        inner = BROADER**2 * nodes.wide if wide else nodes.covariance
-        a, b = self.outer, self.field
-        centres = np.empty((len(nodes.tau), self.target.d))
-        centres[:, a], centres[:, b] = nodes.tau, nodes.c
-        covariances = np.empty((len(nodes.tau), self.target.d, self.target.d))
-        for k, (root, inside, drift) in enumerate(zip(nodes.roots, inner, nodes.drift, strict=True)):
-            outer = (BROADER**2 if wide else 1.0) * root @ root.T
-            covariances[k][np.ix_(a, a)] = outer
-            if len(b):
-                covariances[k][np.ix_(b, a)] = drift @ outer
-                covariances[k][np.ix_(a, b)] = (drift @ outer).T
-                covariances[k][np.ix_(b, b)] = inside + drift @ outer @ drift.T
-        return Mixture(shares / shares.sum(), centres, np.linalg.cholesky(covariances))
+        outer = Mixture(shares / shares.sum(), nodes.tau, (BROADER if wide else 1.0) * nodes.roots)
+        roots = BROADER * np.linalg.cholesky(nodes.wide) if wide else np.linalg.cholesky(nodes.covariance)
+        return Conditional(outer, self.frame, (self.outer, self.field), nodes.tau, nodes.c, roots)
 
 
 def nested_points(target: LaplacePosterior, points: int, rng: np.random.Generator) -> tuple[Weighted, int]:
     """Points of z weighted by p̃ over the nodes' mixture, and the number of nodes.
 
-    Where the weights are uneven, a mixture fitted to the points proposes more.
+    Where the weights are uneven, a mixture fitted to the points proposes more; every point is weighted by all proposals
+    together.
     """
     posterior = NestedPosterior(target)
     nodes = posterior.nodes(rng)
-    proposal = posterior.mixture(nodes)
-    wide = posterior.mixture(nodes, wide=True)
-    cloud = Cloud(target, proposal, wide)
+    wide = posterior.proposal(nodes, wide=True)
     some = points // 3
-    cloud.add([(proposal, points - some), (wide, some)], rng)
+    parts: list[tuple[Proposal, int]] = [(posterior.proposal(nodes), points - some), (wide, some)]
+    z = np.concatenate([q.points(lattice(n, target.d + 3, rng)) for q, n in parts])
+    log_density = target.log_density(z)
+    raw, smooth = _weights(z, log_density, parts)
     rounds = 0
-    while (cloud.khat > 0.5 or cloud.ess < ENOUGH * len(cloud.z)) and rounds < ROUNDS:
+    while (smooth.khat[0] > 0.5 or smooth.ess[0] < ENOUGH * len(z)) and rounds < ROUNDS:
         rounds += 1
-        cloud.add(cloud.shares(cloud.fitted(), points // 2), rng)
-    return cloud.weighted(posterior.mode[0], rounds), len(nodes.shares)
+        more: list[tuple[Proposal, int]] = [(fitted(z, smooth.log_weights), points // 2), (wide, points // 8)]
+        fresh = np.concatenate([propose(more[:1], target.d, rng), wide.points(lattice(points // 8, target.d + 3, rng))])
+        z, log_density = np.concatenate([z, fresh]), np.concatenate([log_density, target.log_density(fresh)])
+        parts = [*parts, *more]
+        raw, smooth = _weights(z, log_density, parts)
+    top = float(np.max(raw))
+    evidence = top + float(np.log(np.mean(np.exp(raw - top))))
+    ess = float(smooth.ess[0])
+    error = float(np.sqrt(max(1.0 / ess - 1.0 / len(z), 0.0)))
+    khat = float(smooth.khat[0])
+    weighted = Weighted(
+        z, log_density, smooth.log_weights, khat, ess, evidence, error, posterior.mode[0], rounds
+    )  # fmt: skip
+    return weighted, len(nodes.shares)
+
+
+def _weights(z: np.ndarray, log_density: np.ndarray, parts: list[tuple[Proposal, int]]) -> tuple[np.ndarray, Smoothed]:
+    """Log weights of points over the mixture of all proposals, raw and smoothed."""
+    counts = np.array([n for _, n in parts], dtype=float)
+    columns = np.column_stack([proposal.log_density(z) for proposal, _ in parts])
+    raw = log_density - np.logaddexp.reduce(columns + np.log(counts / counts.sum()), axis=1)
+    return raw, psis(raw)
+
+
+def fitted(z: np.ndarray, log_weights: np.ndarray) -> Mixture:
+    """A mixture fitted to weighted points; weights are flattened until enough of them count."""
+    power, flat = 1.0, log_weights
+    while np.exp(-np.logaddexp.reduce(2.0 * flat)) < 20.0 * z.shape[1] and power > 0.05:
+        power *= 0.8
+        flat = power * log_weights
+        flat = flat - np.logaddexp.reduce(flat)
+    effective = float(np.exp(-np.logaddexp.reduce(2.0 * flat)))
+    return mixture(z, np.exp(flat), int(np.clip(effective / (15.0 * z.shape[1]), 1, COMPONENTS)))

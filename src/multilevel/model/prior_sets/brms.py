@@ -3,7 +3,7 @@
     Intercept (at the predictors' means) ~ student_t(3, m, s);   slopes flat;   R ~ LKJ(1)
     sd, sigma ~ half_student_t(3, 0, s);    m = median(z), s = max(2.5, mad(z)), rounded to one digit, z = link(y)
 
-Links other than identity, log, inverse, sqrt and 1/μ²: m = 0, s = 2.5. Posteriors of brms before 2.20 had
+Links other than identity, log, inverse, sqrt and 1/μ²: m = 0, s = 2.5. Older versions (2.18 for one) had
 ``gamma(0.01, 0.01)`` for the shape of a negative binomial: give it, ``{"set": "brms", "shape": "gamma(0.01, 0.01)"}``.
 
 Source: documentation of ``set_prior`` and ``default_prior`` of brms (Bürkner 2017, J. Statistical Software 80).

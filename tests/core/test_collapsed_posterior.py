@@ -77,10 +77,10 @@ def quadratic(design: Design, target: CollapsedPosterior, z: np.ndarray) -> tupl
     return q, mean, -0.5 * (constant + float(np.linalg.slogdet(q)[1]) + c - float(b @ mean))
 
 
-def differences(target: CollapsedPosterior, z: np.ndarray) -> np.ndarray:
-    points = z + 1e-5 * np.concatenate([np.eye(len(z)), -np.eye(len(z))])
+def differences(target: CollapsedPosterior, z: np.ndarray, step: float = 1e-5) -> np.ndarray:
+    points = z + step * np.concatenate([np.eye(len(z)), -np.eye(len(z))])
     values = target.log_density(points)
-    return (values[: len(z)] - values[len(z) :]) / 2e-5
+    return (values[: len(z)] - values[len(z) :]) / (2.0 * step)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -128,10 +128,33 @@ def test_kernels_and_elimination_agree(name: str) -> None:
     plain.engine.one_factor = False  # type: ignore[attr-defined]
     z = target.start() + 0.5 * np.random.default_rng(4).standard_normal((40, target.d))
     np.testing.assert_allclose(target.log_density(z), plain.log_density(z), rtol=1e-11)
+    np.testing.assert_allclose(target.gradients(z)[1], plain.gradients(z)[1], rtol=1e-7, atol=1e-8)
     ours, theirs = (t.complete(z, np.random.default_rng(5)) for t in (target, plain))
     np.testing.assert_allclose(ours.beta, theirs.beta, rtol=1e-7, atol=1e-9)
     for a, b in zip(ours.effects, theirs.effects, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", ONE_FACTOR)
+def test_kernels_and_elimination_agree_given_coefficients(name: str) -> None:
+    target = CollapsedPosterior(model(CASES[name], "normal"), coefficients=True)
+    plain = CollapsedPosterior(model(CASES[name], "normal"), coefficients=True)
+    plain.engine.one_factor = False  # type: ignore[attr-defined]
+    z = target.start() + 0.2 * np.random.default_rng(4).standard_normal((20, target.d))
+    for ours, theirs in zip(target.gradients(z), plain.gradients(z), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-7, atol=1e-7)
+    np.testing.assert_allclose(target.log_density(z), plain.log_density(z), rtol=1e-11)
+
+
+def test_large_relative_standard_deviations_keep_their_digits() -> None:
+    """Where groups explain almost everything the elimination takes over from the kernels."""
+    design = CASES["one factor, k=2"]
+    for coefficients in (False, True):
+        target = CollapsedPosterior(model(design, "flat"), coefficients)
+        z = target.start()
+        z[:2] += 10.0
+        numeric = differences(target, z, 1e-3)
+        np.testing.assert_allclose(target.gradient(z)[1], numeric, rtol=1e-3, atol=5e-3)
 
 
 def joint(design: Design, target: CollapsedPosterior, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
