@@ -8,7 +8,7 @@ WORKERS ?= auto
 .PHONY: demo test lint format bench calibration calibration-tables clean help
 
 help:  ## list the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/' | expand -t 20
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/' | expand -t 28
 
 demo: $(VENV)/base.stamp  ## the schools example end to end; writes ./demo-output
 	$(BIN)/multilevel demo
@@ -33,6 +33,7 @@ calibration-tables: $(VENV)/test.stamp  ## hours: simulation-based calibration o
 bench: $(BENCH)/bench.stamp  ## speed and memory against other packages; writes benchmarks/results
 	$(BENCH)/bin/python benchmarks/run.py
 	$(BENCH)/bin/python benchmarks/generalized.py
+	$(BENCH)/bin/python benchmarks/posteriors.py
 
 clean:  ## remove environments, caches and outputs
 	rm -rf $(VENV) $(BENCH) demo-output dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +180,16 @@ ENGINES: dict[str, Callable[[str], dict[str, Any]]] = {
 }
 
 
+PEERS = ("bambi_nutpie", "bambi_numpyro", "brms")
+
+
+def missing(engine: str) -> bool:
+    """Whether a peer is not installed."""
+    if engine == "brms":
+        return shutil.which("Rscript") is None
+    return engine in PEERS and any(find_spec(name) is None for name in ("bambi", engine.removeprefix("bambi_")))
+
+
 # --- the run ------------------------------------------------------------------------------------------------------
 def judged(found: dict[str, Any]) -> dict[str, Any]:
     """Effective sample size and R̂ of the worst parameter."""
@@ -243,8 +254,7 @@ def main() -> None:
     rows = []
     for name in args.workloads.split(","):
         for engine in args.engines.split(","):
-            foreign = engine.startswith("bambi") or engine == "brms"
-            if (foreign and WORKLOADS[name].get("only_ours")) or (engine == "brms" and not shutil.which("Rscript")):
+            if missing(engine) or (WORKLOADS[name].get("only_ours") and engine in PEERS):
                 continue
             rows.append(turn(engine, name, args.python))
             print(rows[-1], flush=True)

@@ -43,7 +43,7 @@ def pictures():
     yield "predictive", plot.predictive(classes, "school")
     yield "profile", plot.profile(classes)
     sampled = ml.fit("score ~ ses + (ses | school)", pupils, estimator="nuts", draws=400, tune=400)
-    yield "trace", plot.trace(sampled)
+    yield "trace", plot.trace(sampled, "sd")
     yield "rank", plot.rank(sampled)
     yield "pair", plot.pair(sampled, ["beta[Intercept]", "sd[school, Intercept]", "cor[school, Intercept, ses]"])
     yield "energy", plot.energy(sampled)

@@ -46,6 +46,8 @@ UPWARDS = {
     ("fit/arviz.py", "predictions"): "log densities and replicates of the rows, in each draw",
     ("fit/fit.py", "checks"): "quantile residuals are one kind of Fit.residuals",
     ("inference/compare.py", "checks"): "leave-out scores beside the criteria",
+    ("inference/averages.py", "checks"): "leave-out scores beside the criteria, of sampled fits",
+    ("variance/from_draws.py", "checks"): "the factorisation at each draw, as at a fit's estimates",
     ("variance/effective.py", "checks"): "the factorisation at a fit's estimates, whatever its estimator",
 }
 # `Model.fit` and `ml.load` reach estimators through the registry, by name: no arrow in the text

@@ -91,7 +91,7 @@ SETTINGS = {
     "gibbs": {"draws": 250, "tune": 150, "chains": 4},
     "gibbs by factors": {"draws": 250, "tune": 150, "chains": 4, "blocks": "factors"},
     "collapsed": {"draws": 500, "chains": 2},
-    "nuts": {"draws": 200, "tune": 300, "chains": 2, "cores": 1, "progress": False},
+    "nuts": {"draws": 200, "tune": 300, "chains": 2},
     "nested_laplace": {"draws": 200, "chains": 2},
 }
 

@@ -11,7 +11,7 @@ CELLS = [(model, sampler) for model in sbc.MODELS for sampler in sbc.samplers(mo
 @pytest.mark.slow
 @pytest.mark.parametrize(("model", "sampler"), CELLS, ids=["/".join(c) for c in CELLS])
 def test_ranks_are_uniform(model, sampler):
-    found, _ = sbc.run(model, sampler, n=200, seed=2)
+    found, _ = sbc.run(model, sampler, n=100, seed=2)
     assert found.passed, found.summary()
 
 

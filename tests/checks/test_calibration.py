@@ -55,10 +55,10 @@ def known():
 
 
 def test_exact_posterior_is_calibrated(known):
-    found = ml.calibrate(known, Exact(), n=1000, seed=1)
+    found = ml.calibrate(known, Exact(), n=500, seed=1)
     assert found.passed, found.summary()
-    assert np.all(np.abs(found.bias) < 0.12)
-    assert np.all(np.abs(found.spread - 1.0) < 0.08)
+    assert np.all(np.abs(found.bias) < 0.16)
+    assert np.all(np.abs(found.spread - 1.0) < 0.11)
     assert set(found.names) == {"beta[Intercept]", "held-out observation", "log likelihood", "log prior"}
     assert found.ranks.min() >= 0
     assert found.ranks.max() <= found.largest == 99
@@ -66,14 +66,14 @@ def test_exact_posterior_is_calibrated(known):
 
 @pytest.mark.parametrize("wrong", [Exact(spread=0.8), Exact(shift=0.3)])
 def test_wrong_posteriors_fail(known, wrong):
-    found = ml.calibrate(known, wrong, n=600, seed=2)
+    found = ml.calibrate(known, wrong, n=500, seed=2)
     assert not found.passed
     assert "NOT calibrated" in found.summary()
 
 
 def test_a_sampler_that_ignores_the_data_fails_by_its_likelihood(known):
     """The prior itself has uniform ranks for every parameter; only quantities that look at the data find it."""
-    found = ml.calibrate(known, Exact(blind=True), n=300, seed=3)
+    found = ml.calibrate(known, Exact(blind=True), n=200, seed=3)
     p = dict(zip(found.names, found.adjusted, strict=True))
     assert p["beta[Intercept]"] > 0.01
     assert p["log likelihood"] < 1e-3
@@ -81,7 +81,7 @@ def test_a_sampler_that_ignores_the_data_fails_by_its_likelihood(known):
 
 
 def test_direction_of_bias_and_spread(known):
-    low, narrow = (ml.calibrate(known, wrong, n=300, seed=4) for wrong in (Exact(shift=-0.5), Exact(spread=0.5)))
+    low, narrow = (ml.calibrate(known, wrong, n=150, seed=4) for wrong in (Exact(shift=-0.5), Exact(spread=0.5)))
     place = low.names.index("beta[Intercept]")
     assert low.bias[place] > 0.3
     assert narrow.spread[place] > 1.3

@@ -107,6 +107,7 @@ def test_flat_priors_and_bad_settings_are_refused() -> None:
     with pytest.raises(SettingError) as caught:
         ml.prior_predictive(ml.Model("y ~ x + (1 | g)", DATA, priors="brms"))
     assert caught.value.code == "E_PRIOR_IMPROPER"
+    assert "beta[x]" in str(caught.value)
     with pytest.raises(SettingError, match="draws"):
         ml.prior_predictive(ml.Model("y ~ x + (1 | g)", DATA), draws=1)
 

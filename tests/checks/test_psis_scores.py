@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,12 +19,15 @@ from multilevel.predictions.integrated import Densities
 from multilevel.predictions.posterior import posterior
 
 
-def counts(seed: int = 0, groups: int = 12, rows: int = 5) -> pd.DataFrame:
+def counts(seed: int = 0, groups: int = 24, rows: int = 6) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     g = np.repeat(np.arange(groups), rows)
     x = rng.normal(size=len(g))
-    eta = 0.8 + 0.4 * x + 0.6 * rng.normal(size=groups)[g] + 0.4 * rng.normal(size=len(g))
-    return pd.DataFrame({"g": g, "h": np.arange(len(g)) % 4, "row": np.arange(len(g)), "x": x, "y": rng.poisson(np.exp(eta))})
+    slope = 0.4 + 0.5 * rng.normal(size=groups)[g]
+    eta = 0.8 + slope * x + 0.6 * rng.normal(size=groups)[g] + 0.5 * rng.normal(size=len(g)) + 0.3 * (np.arange(len(g)) % 4)
+    y, z = rng.poisson(np.exp(eta)), eta + rng.normal(size=len(g))
+    columns = {"g": g, "h": np.arange(len(g)) % 4, "row": np.arange(len(g)), "x": x, "y": y, "z": z}
+    return pd.DataFrame({**columns, "yes": rng.random(len(g)) < 1.0 / (1.0 + np.exp(1.0 - eta))})
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +37,7 @@ def schools():
 
 @pytest.fixture(scope="module")
 def poisson():
-    return sampled(ml.fit("y ~ x + (x | g)", counts(), family="poisson"), 500)
+    return sampled(ml.fit("y ~ x + (x | g)", counts(), family="poisson"), 250)
 
 
 # --- densities -----------------------------------------------------------------------------------------------------
@@ -72,7 +77,7 @@ def test_other_densities_are_integrals_over_the_effects():
         def height(u, sd=sd, eta=eta):
             return np.prod(stats.poisson.pmf(y, np.exp(eta + sd * u))) * stats.norm.pdf(u)
 
-        np.testing.assert_allclose(found[s], np.log(integrate.quad(height, -9, 9, limit=200)[0]), rtol=1e-7)
+        np.testing.assert_allclose(found[s], np.log(integrate.quad(height, -9, 9, limit=200, epsabs=0.0, points=[0.0])[0]), rtol=1e-6)
 
 
 def test_two_effects_of_a_group_are_integrated_together(poisson):
@@ -108,7 +113,7 @@ def test_loo_by_hand(poisson):
     smoothed = psis(-log_p)
     w = np.exp(smoothed.log_weights)
     good = smoothed.khat <= score.limit
-    assert good.mean() > 0.8
+    assert good.mean() > 0.6
     np.testing.assert_allclose(score.elpd_each[good], np.log((w * np.exp(log_p)).sum(axis=0))[good], rtol=1e-9)
     np.testing.assert_allclose(score.khat_each[good], smoothed.khat[good], atol=1e-9)
     error = poisson.model.design.response - (w * np.exp(eta)).sum(axis=0)
@@ -119,9 +124,10 @@ def test_loo_by_hand(poisson):
     assert list(score.table) == ["unit", "n", "elpd", "error", "pareto_k"]
 
 
-@pytest.mark.parametrize("formula", ["y ~ x + (1 | g)", "y ~ x + (1 | g) + (1 | h)", "y ~ x + (x | g)"])
+@pytest.mark.parametrize("formula", ["z ~ x + (1 | g)", "z ~ x + (1 | g) + (1 | h)", "z ~ x + (x | g)"])
 def test_integrated_rows_are_the_same_number_with_better_weights(formula):
-    fit = sampled(ml.fit(formula, counts(), family="poisson"), 1000)
+    """Exact draws: the two estimators of p(y_i | others) have the same limit."""
+    fit = ml.Model(formula, counts(), priors="brms").fit("collapsed", draws=1000)
     densities = Densities.of_training(posterior(fit))
     plain = _by_weights(densities)
     rows = np.argsort(plain.khat)[20:26]  # reliable either way
@@ -130,19 +136,41 @@ def test_integrated_rows_are_the_same_number_with_better_weights(formula):
         found.khat[:] = np.inf
         for i in rows:
             _integrated(densities, found, int(i), own(fit, int(i)))
-        np.testing.assert_allclose(found.elpd[rows], plain.elpd[rows], atol=0.06)
-        np.testing.assert_allclose(found.mean[rows, 0], plain.mean[rows, 0], rtol=0.08)
+        np.testing.assert_allclose(found.elpd[rows], plain.elpd[rows], atol=0.05)
+        np.testing.assert_allclose(found.mean[rows, 0], plain.mean[rows, 0], atol=0.05)
         assert found.khat[rows].mean() < plain.khat[rows].mean()
 
 
-def test_effects_of_single_rows_are_integrated():
-    fit = sampled(ml.fit("y ~ x + (1 | g) + (1 | row)", counts(), family="poisson"), 500)
+def test_rows_of_a_binary_response_are_integrated_as_well():
+    """A few rows a group: plain weights fail where the integrated ones do not; both agree where both are reliable."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ml.errors.MultilevelWarning)  # few draws
+        model = ml.Model("yes ~ x + (1 | g)", counts(), family="bernoulli", priors="brms")
+        fit = model.fit("gibbs", draws=1000, tune=300)
     densities = Densities.of_training(posterior(fit))
-    assert np.sum(_by_weights(densities).khat > 0.7) > 3
+    plain, found = _by_weights(densities), _by_weights(densities)
+    rows = np.argsort(plain.khat)[:5]
+    found.khat[:] = np.inf
+    for i in rows:
+        _integrated(densities, found, int(i), _narrowest(fit, int(i)))
+    np.testing.assert_allclose(found.elpd[rows], plain.elpd[rows], atol=0.05)
+
+
+def test_effects_of_single_rows_are_integrated():
+    """With the effects in the draws, weights would look good enough and be far too hopeful."""
+    likelihood = ml.fit("y ~ x + (1 | g) + (1 | row)", counts(), family="poisson")
+    fit = sampled(likelihood, 250)
     score = ml.loo(fit)
     assert len(score.unreliable) == 0
-    assert "integrated" in score.reason
-    assert abs(score.elpd - ml.loo(ml.fit("y ~ x + (1 | g) + (1 | row)", counts(), family="poisson")).elpd) < 2.5
+    assert abs(score.elpd - ml.loo(likelihood).elpd) < 2.5
+    i, draws = 7, posterior(fit)
+    variance = draws.covariances[1][:, 0, 0]
+    eta = draws.eta(Densities.of_training(draws).rows, skip=(1,))[:, i, 0]
+    u = np.linspace(-8.0, 8.0, 401)
+    inside = stats.poisson.pmf(likelihood.model.design.response[i], np.exp(eta[:, None] + np.sqrt(variance)[:, None] * u))
+    log_p = np.log((inside * stats.norm.pdf(u)).sum(axis=1) * (u[1] - u[0]))
+    smoothed = psis(-log_p)
+    np.testing.assert_allclose(score.elpd_each[i], np.log(np.exp(smoothed.log_weights) @ np.exp(log_p)), atol=1e-3)
 
 
 def test_scores_of_a_likelihood_fit_are_near_those_of_its_own_draws(schools):
@@ -154,7 +182,7 @@ def test_scores_of_a_likelihood_fit_are_near_those_of_its_own_draws(schools):
         np.testing.assert_allclose(a.rmse, b.rmse, rtol=0.01)
 
 
-@pytest.mark.parametrize("case", ["cumulative", "categorical", "binomial", "zero_inflated_poisson"])
+@pytest.mark.parametrize("case", ["cumulative", "binomial", "zero_inflated_poisson"])
 def test_other_families_have_scores(case):
     import sys
     from pathlib import Path
@@ -163,7 +191,7 @@ def test_other_families_have_scores(case):
     from family_cases import fitted
 
     likelihood = fitted(case)
-    fit = sampled(likelihood, 100)
+    fit = sampled(likelihood, 50)
     assert abs(ml.loo(fit).elpd - ml.loo(likelihood).elpd) < 8.0
     assert abs(ml.logo(fit).elpd - ml.logo(likelihood).elpd) < 8.0
 

@@ -30,7 +30,8 @@ def model(design: Design, variant: str) -> Any:
     p = len(design.fixed_columns)
     rng = np.random.default_rng(1)
     half = positive(StudentT(3.0, 0.0, 2.0))
-    linear, extras = [], ()
+    linear: list[LinearPrior] = []
+    extras: tuple[tuple[str, Any], ...] = ()
     if variant != "flat" and p:
         linear = [LinearPrior("a", rng.standard_normal(p), Normal(1.0, 2.0))]
     if variant == "scaled" and p > 1:
@@ -256,8 +257,37 @@ def test_dropped_columns_are_missing_values() -> None:
     rng = np.random.default_rng(7)
     x, g = rng.standard_normal(60), np.arange(60) % 6
     data = {"x": x, "x2": 2.0 * x, "g": g.astype(str), "y": x + rng.standard_normal(6)[g] + rng.standard_normal(60)}
-    target = CollapsedPosterior(ml.Model("y ~ x + x2 + (1 | g)", data, priors="brms"))
-    done = target.complete(np.tile(target.start(), (5, 1)), np.random.default_rng(8))
-    assert np.all(np.isnan(done.beta[:, 2]))
-    assert np.all(np.isfinite(done.beta[:, :2]))
-    assert np.all(np.isfinite(done.log_weights))
+    dependent = ml.Model("y ~ x + x2 + (1 | g)", data, priors="brms")
+    for coefficients in (False, True):
+        target = CollapsedPosterior(dependent, coefficients)
+        without = CollapsedPosterior(ml.Model("y ~ x + (1 | g)", data, priors="brms"), coefficients)
+        done = target.complete(np.tile(target.start(), (5, 1)), np.random.default_rng(8))
+        assert np.all(np.isnan(done.beta[:, 2]))
+        assert np.all(np.isfinite(done.beta[:, :2]))
+        assert np.all(np.isfinite(done.log_weights))
+        np.testing.assert_allclose(target.gradient(target.start())[1], 0.0, atol=3.0)
+        assert target.d == without.d
+
+
+@pytest.mark.parametrize("coefficients", [False, True])
+def test_frequency_weights_are_repeated_rows(coefficients: bool) -> None:
+    rng = np.random.default_rng(9)
+    g, x, times = np.arange(30) % 6, rng.standard_normal(30), rng.integers(1, 4, 30)
+    y = x + rng.standard_normal(6)[g] + rng.standard_normal(30)
+    data = {"y": y, "x": x, "g": g.astype(str), "w": times}
+    priors = {"Intercept": "normal(0, 5)", "beta": "normal(0, 1)", "sd": "exponential(1)", "sigma": "exponential(1)"}
+    weighted = ml.Model("y | weights(w) ~ x + (1 | g)", data, priors=priors)
+    repeated = {name: np.repeat(column, times) for name, column in data.items()}
+    plain = ml.Model("y ~ x + (1 | g)", repeated, priors=weighted.priors)
+    ours, theirs = (CollapsedPosterior(m, coefficients) for m in (weighted, plain))
+    z = theirs.start() + 0.1 * rng.standard_normal((5, theirs.d))
+    if coefficients:  # internal coefficients differ: the rows have other means
+        at = theirs.coordinates
+        moved = z.copy()
+        beta, inner = at.beta(z), [j for j in range(at.to_beta.shape[1]) if j not in [p for _, _, p in at.constants]]
+        own = ours.coordinates.to_beta[:, inner]
+        moved[:, at.coefficients.start + np.array(inner)] = np.linalg.solve(own, beta.T).T
+        shift = np.linalg.slogdet(own)[1] - np.linalg.slogdet(at.to_beta[:, inner])[1]
+        np.testing.assert_allclose(ours.log_density(moved), theirs.log_density(z) + shift, rtol=1e-10)
+    else:
+        np.testing.assert_allclose(ours.log_density(z), theirs.log_density(z), rtol=1e-10)

@@ -19,7 +19,6 @@ from multilevel.errors import IdentifiabilityWarning
 from multilevel.links import forward
 from multilevel.model.model import Model
 
-
 STEP = 1e-5
 MORE = {  # kinds of grouping
     "nested": ("c ~ x + (1 | h/g)", "poisson"),

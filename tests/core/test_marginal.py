@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from multilevel.core.latent_draws import lattice, proposals, student_quantile
+from multilevel.core.batch_modes import BatchModes
+from multilevel.core.latent_draws import CompiledDraws, LevelDraws, lattice, proposals, student_quantile
 from multilevel.core.marginal import LaplacePosterior, Root
 from multilevel.core.quadrature import Quadrature
 from multilevel.model.model import Model
@@ -140,3 +141,35 @@ def test_quantiles_and_lattice() -> None:
         x, log_q = proposals(128, rng.random(2))
         estimate = np.mean(np.exp(-0.5 * (x * x).sum(axis=-1) - log_q)) / (2.0 * np.pi)
         assert estimate == pytest.approx(1.0, abs=5e-3)
+
+
+@pytest.mark.parametrize("name", ["one", "slope", "two terms", "constant", "constants", "ordinal", "gaussian"])
+def test_batches_find_the_same_modes(name: str) -> None:
+    posterior = target(name)
+    z = points(posterior, 12)
+    z[3] += 3.0
+    batch = BatchModes(posterior.criterion)
+    cold = batch.find(posterior.phi(z))
+    batch.settle(posterior.phi(z[:1])[0])
+    warm = batch.find(posterior.phi(z))
+    known = np.array([posterior.criterion.evaluate(row).value for row in posterior.phi(z)])
+    np.testing.assert_allclose(cold.value, known, rtol=1e-8)
+    np.testing.assert_allclose(warm.value, known, rtol=1e-8)
+    modes = posterior.criterion.by_factor(posterior.criterion.evaluate(posterior.phi(z[:1])[0]).mode.u)[0]
+    np.testing.assert_allclose(cold.u[0], modes, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["one", "slope"])
+def test_the_kernel_draws_as_the_plain_version(name: str) -> None:
+    """The same distribution of weights and effects."""
+    posterior = target(name)
+    fast, plain = posterior.draws, LevelDraws(posterior)
+    assert isinstance(fast, CompiledDraws)
+    fast.points = plain.points = 32
+    z = np.repeat(points(posterior, 1), 60, axis=0)
+    weights = []
+    for draws in (fast, plain):
+        effects, found = draws.draw(z, np.random.default_rng(6))
+        weights.append((np.mean(np.exp(found)), effects[0].mean(axis=0), effects[0].std(axis=0)))
+    assert weights[0][0] == pytest.approx(weights[1][0], abs=0.05)
+    assert np.all(np.abs(weights[0][1] - weights[1][1]) < 5.0 * weights[1][2] * np.sqrt(2.0 / 60.0) + 1e-6)

@@ -88,9 +88,13 @@ def test_diagnostics_of_tables_are_those_of_the_draws(fit, sample):
 
 
 def test_weighted_draws_are_worth_their_weights(likelihood):
+    from dataclasses import replace
+
     fit = fit_of(likelihood, sample_of(likelihood, ess=700.0))
     assert fit.fixed_effects["ess_bulk"].max() == 700.0
     assert not fit.warnings
+    few = replace(sample_of(likelihood, draws=20, ess=70.0), stats={})  # dealt at random: R̂ is noise
+    assert codes(fit_of(likelihood, few)) == ["W_ESS"]
 
 
 def test_terms_of_one_group_and_dropped_columns():
@@ -117,6 +121,8 @@ def test_terms_of_one_group_and_dropped_columns():
 # --- what a fit is -----------------------------------------------------------------------------------------------
 def test_properties(fit, likelihood, sample):
     assert fit.sampled
+    assert fit.sample is sample
+    assert likelihood.sample is None
     assert fit.converged
     assert not fit.partial
     assert not fit.singular
@@ -127,6 +133,26 @@ def test_properties(fit, likelihood, sample):
         assert np.isfinite(fit.residuals(kind)).all()
     assert fit.theta.shape == (3,)
     assert not likelihood.sampled
+
+
+def test_spreads_of_combinations(fit, sample, monkeypatch):
+    """x'β + z'b of a known level and of a new one, by hand; in pieces as in one."""
+    from multilevel.fit import sampled as module
+    from multilevel.fit.estimates import Combination
+
+    x = np.array([[1.0, 3.0], [1.0, 0.0], [0.0, 1.0]])
+    rows = Combination(x, (np.array([4, -2, -1]),), (x.copy(),))
+    certainty = fit.estimates.certainty
+    beta, b = sample.beta.reshape(-1, 2), sample.effects[0].reshape(-1, 18, 2)
+    found = certainty.spread(rows)
+    assert found.variance[0] == pytest.approx(np.var((beta + b[:, 4]) @ x[0], ddof=1))
+    population = np.mean(sample.covariances[0][..., 0, 0])
+    assert found.variance[1] == pytest.approx(np.var(beta[:, 0], ddof=1) + population, rel=0.1)
+    assert found.variance[2] == pytest.approx(np.var(beta[:, 1], ddof=1))
+    assert certainty.effect_variance(rows)[0] == pytest.approx(np.var(b[:, 4] @ x[0], ddof=1))
+    assert certainty.covariance(rows)[0, 2] == pytest.approx(np.cov((beta + b[:, 4]) @ x[0], beta[:, 1])[0, 1])
+    monkeypatch.setattr(module, "CHUNK", 1)
+    np.testing.assert_allclose(certainty.spread(rows).variance[[0, 2]], found.variance[[0, 2]])
 
 
 def test_draws_keep_chains(fit, sample, likelihood):
@@ -243,11 +269,30 @@ def test_slow_chains(likelihood):
     fit = fit_of(likelihood, sample_of(likelihood, rho=0.97, draws=200))
     assert codes(fit) == ["W_RHAT", "W_ESS"]
     mixed, few = fit.warnings
+    assert mixed.message.startswith("the chains have not mixed")
+    assert "Do not use" in mixed.hint
     assert "beta[" in mixed.message or "sd[" in mixed.message or "sigma" in mixed.message
     assert "draws=" in few.hint
     assert not fit.converged
     assert "NOT CONVERGED" in str(fit.summary())
     assert not fit.diagnostics().healthy
+
+
+def test_chains_that_nearly_mixed(likelihood, sample):
+    from dataclasses import replace
+
+    sigma = sample.sigma.copy()
+    sigma[0] += 0.35 * sigma.std()
+    fit = fit_of(likelihood, replace(sample, sigma=sigma))
+    assert codes(fit) == ["W_RHAT"]
+    assert fit.warnings[0].message.startswith("the chains have not quite mixed: R-hat above 1.01 for sigma (1.0")
+    assert "Do not use" not in fit.warnings[0].hint
+
+
+def test_approximations_are_called_so(likelihood):
+    fit = fit_of(likelihood, sample_of(likelihood, exact=False))
+    assert "Bayesian linear mixed model, approximated" in str(fit.summary())
+    assert "; approximate;" in str(fit.summary())
 
 
 def test_a_single_bad_group_effect_is_found(likelihood, sample):

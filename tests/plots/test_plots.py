@@ -24,7 +24,8 @@ from multilevel.registry import members
 
 OF_DRAWS = {"trace", "rank", "pair", "energy"}  # of sampled fits only (test_plots_of_draws.py)
 EVERY = members("plots")
-PLOTS = tuple(name for name in EVERY if name not in OF_DRAWS)
+OF_OTHERS = {"calibration", "prior_predictive"}  # of results and of models
+PLOTS = tuple(name for name in EVERY if name not in OF_DRAWS | OF_OTHERS)
 SINGLE = [name for name in PLOTS if "ax" in inspect.signature(getattr(ml.plot, name)).parameters]
 GROUPED = [name for name in PLOTS if "group" in inspect.signature(getattr(ml.plot, name)).parameters]
 MODELS = ("eight", "classes", "ratings", "hostile", "singular", "many")

@@ -18,7 +18,8 @@ from multilevel.plots.fitted import fitted_lines
 from multilevel.plots.shrinkage import compare
 from multilevel.registry import members
 
-PLOTS = tuple(name for name in members("plots") if name not in ("trace", "rank", "pair", "energy"))
+OTHERS = ("trace", "rank", "pair", "energy", "calibration", "prior_predictive")  # not of likelihood fits
+PLOTS = tuple(name for name in members("plots") if name not in OTHERS)
 FAMILIES = {
     "poisson": "count ~ x + (x | g)",
     "bernoulli": "yes ~ x + (1 | g)",

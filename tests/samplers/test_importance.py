@@ -13,7 +13,7 @@ from multilevel.numerics.lattice import GENERATOR, lattice
 from multilevel.samplers.cloud import Cloud, learned
 from multilevel.samplers.importance import draw, importance, systematic
 from multilevel.samplers.mode import find_mode
-from multilevel.samplers.proposals import Mixture, Split, mixture
+from multilevel.samplers.proposals import Mixture, Proposal, Split, mixture
 
 
 @dataclass
@@ -144,7 +144,7 @@ def test_modes_are_found_from_afar() -> None:
 
 
 # --- proposals -------------------------------------------------------------------------------------------------
-PROPOSALS = {
+PROPOSALS: dict[str, Proposal] = {
     "split": Split(
         np.array([1.0, -1.0]), np.array([[1.0, 0.4], [0.2, 2.0]]), np.array([0.5, 2.0]), np.array([1.5, 1.0])
     ),

@@ -58,7 +58,7 @@ def agrees(draws, mean, sd, z=4.5):
     return found.rhat.max() < 1.02 and np.abs(error).max() < z and np.abs(of_sd).max() < z
 
 
-# --- densities that are known ------------------------------------------------------------------------------------------
+# --- densities that are known --------------------------------------------------------------------------------
 @pytest.mark.parametrize("kind", [Normal, Together])
 def test_a_normal_density_comes_back(kind):
     covariance = covariance_of(6)
@@ -143,7 +143,7 @@ def test_a_long_period_is_noticed():
     assert chains.stats["n_steps"].max() <= 15
 
 
-# --- the same draws ------------------------------------------------------------------------------
+# --- the same draws ------------------------------------------------------------------------------------------
 @FORKS
 @pytest.mark.parametrize("kind", [Normal, Together])
 def test_draws_do_not_depend_on_the_number_of_cores(kind):
@@ -161,7 +161,7 @@ def test_chains_differ_and_start_where_told():
     assert len({tuple(z) for z in chains.z[:, -1].round(12).tolist()}) == 3
 
 
-# --- interruption and death --------------------------------------------------------------------------------------------
+# --- interruption and death ----------------------------------------------------------------------------------
 class Interrupted(Normal):
     """Ctrl-C in the middle."""
 
@@ -263,7 +263,7 @@ def test_a_start_without_density_is_refused():
         sample(Nowhere(np.eye(2)), draws=10, tune=10, chains=2, cores=1)
 
 
-# --- parts ------------------------------------------------------------------------------
+# --- parts ---------------------------------------------------------------------------------------------------
 def test_windows_double_and_end_before_the_last_draws():
     assert windows(1000) == (75, [100, 150, 250, 450, 950])
     first, ends = windows(100)

@@ -35,6 +35,7 @@ LEVEL = 0.01
 RANKS = 99  # draws that a truth is ranked among
 CHUNK = 10  # simulations of one random stream: results do not depend on how many workers share them
 FEWEST = 20
+ALONE = {"cores": 1, "progress": False}  # simulations run side by side, not the chains of one
 LONGER = 4  # times as many draws, twice at most, where too few are independent
 
 
@@ -215,9 +216,11 @@ def _name(estimator: Any) -> str:
 
 def _estimator(estimator: Any, settings: Mapping[str, Any], model: Model) -> Any:
     if isinstance(estimator, str):
-        from ..registry import make_estimator
+        from ..registry import make_estimator, member, official
 
-        estimator = make_estimator(estimator, dict(settings))
+        known = getattr(member("estimators", official("estimators", estimator)), "__dataclass_fields__", {})
+        alone = {name: value for name, value in ALONE.items() if name in known}
+        estimator = make_estimator(estimator, {**alone, **settings})
     if not hasattr(estimator, "sample"):
         raise SettingError(
             f'"{_name(estimator)}" has no draws to rank truths among', hint='Use a Bayesian estimator, such as "nuts".'

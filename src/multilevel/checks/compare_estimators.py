@@ -40,7 +40,7 @@ LINEAR = ("reml", "ml", "map", "collapsed", "gibbs", "nuts")
 OTHERS = ("laplace", "agq", "map", "nested_laplace", "collapsed", "gibbs", "nuts")
 APART = 0.1  # posterior standard deviations worth a sentence
 BAND = 4.0  # combined Monte Carlo standard errors
-COLUMNS = ("parameter", "group", "term", "estimator", "estimate", "std_error", "mcse")
+COLUMNS = ("parameter", "group", "term", "estimator", "estimate", "std_error", "mcse_mean")
 NAN = float("nan")
 OF_ML = "maximum likelihood does not allow for the coefficients it estimates"
 
@@ -83,7 +83,7 @@ class EstimatorComparison:
 
     @property
     def table(self) -> Any:
-        """Table: parameter, group, term, estimator, estimate, std_error, mcse."""
+        """Table: parameter, group, term, estimator, estimate, std_error, mcse_mean."""
         columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
         for address, row in self.values.items():
             for name, value in row.items():

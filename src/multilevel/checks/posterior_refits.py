@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..model.model import Model
 
 
-MEANS = 400  # draws from which expected responses of new groups are averaged
+MEANS = 200  # draws from which expected responses of new groups are averaged
 
 
 @dataclass(frozen=True)
@@ -112,6 +112,6 @@ def mean_of_rows(
         some = rows[index]
         spread = draws.spread(part(whole, some), bent) if bent else None
         with np.errstate(all="ignore"):
-            means, _ = _means(fit, obs.take(some), draws.eta(part(apart, some)), spread)
+            means, _ = _means(fit, obs.take(some), draws.eta(part(apart, some)), spread, rough=True)
         out.append(np.einsum("s,snk->nk", w, means))
     return np.concatenate(out)

@@ -18,7 +18,7 @@ import numpy as np
 
 from ..core.coordinates import coordinates
 from ..data.frames import frame
-from ..errors import SettingError, printable
+from ..errors import SettingError, listed, printable
 from ..fit.estimates import correlation_pairs
 from ..links import forward
 from ..samplers.from_prior import Parameters, draw_parameters
@@ -116,6 +116,12 @@ def prior_predictive(model: Model, draws: int = 500, seed: int = 0) -> PriorPred
     """
     if not isinstance(draws, int | np.integer) or draws < 2:
         raise SettingError(f"draws={printable(repr(draws))} is not a whole number of at least 2")
+    if model.priors.improper:
+        raise SettingError(
+            f"nothing can be drawn from flat priors: {listed(model.priors.improper, 6)}",
+            code="E_PRIOR_IMPROPER",
+            hint='Give proper ones, such as {"beta": "normal(0, 1)"}, or use the default set.',
+        )
     rng = np.random.default_rng(seed)
     drawn = draw_parameters(model, coordinates(model, model.priors, not model.is_linear), int(draws), rng)
     y, clipped = _responses(model, drawn, rng)

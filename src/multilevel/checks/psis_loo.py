@@ -22,7 +22,7 @@ import numpy as np
 
 from ..core.cubature import log_mean_exp
 from ..numerics.psis import psis, threshold
-from ..predictions.from_draws import chunks
+from ..predictions.from_draws import _means, chunks
 from ..predictions.integrated import Densities, Own
 from ..predictions.posterior import posterior, tiled
 from ..predictions.uncertain import part
@@ -71,17 +71,22 @@ def loo_of_draws(fit: Fit, refit: bool = False) -> Score:
 
 
 def _by_weights(densities: Densities) -> Found:
-    """Every row by importance weights, a portion of the rows at a time."""
+    """Every row by importance weights, a portion of the rows at a time; effects of single rows are integrated out."""
     draws, rows, obs = densities.draws, densities.rows, densities.obs
     distribution = densities.draws.fit.model.distribution
-    s = len(draws)
+    s, alone = len(draws), of_single_rows(draws.fit)
     parts: list[tuple[np.ndarray, ...]] = []
     for index in chunks(rows.n, max(1, draws.chunk() // 4)):
-        eta = draws.eta(part(rows, index))
+        eta = draws.eta(part(rows, index), skip=alone)
         flat, many = eta.reshape(-1, eta.shape[2]), tiled(obs.take(index), s)
         with np.errstate(all="ignore"):
-            log_p = distribution.log_density(many, flat).reshape(s, -1)
-            means = distribution.mean(many, flat).reshape(s, log_p.shape[1], -1)
+            if alone:
+                spread = draws.spread(part(rows, index), list(alone))
+                log_p = densities.single_rows(many, flat, spread.reshape(flat.shape)).reshape(s, -1)
+                means = _means(draws.fit, obs.take(index), eta, spread, rough=True)[0]
+            else:
+                log_p = distribution.log_density(many, flat).reshape(s, -1)
+                means = distribution.mean(many, flat).reshape(s, log_p.shape[1], -1)
         smoothed = psis(-log_p)
         weights = np.exp(smoothed.log_weights)
         mean = np.einsum("sn,snk->nk", weights, means)
@@ -100,9 +105,13 @@ def _integrated(densities: Densities, found: Found, i: int, own: Own | None) -> 
     for t, levels in own.items():
         near |= groups[t].codes == levels[0]
     near[i] = False
+    alone = {t: np.setdiff1d(groups[t].codes[near], own[t]) for t in of_single_rows(densities.draws.fit) if t in own}
     given, row = np.flatnonzero(near), np.array([i])
-    without = densities.joint(given, own) if len(given) else np.zeros(len(densities.draws))
-    log_p = densities.joint(np.append(given, i), own) - without
+    if alone and len(given) + 1 > MOST_EFFECTS and not densities.draws.fit.model.is_linear:
+        return  # every row of the group would bring its own effect into the integral
+    whole = {t: np.concatenate([levels, alone[t]]) if t in alone else levels for t, levels in own.items()}
+    without = densities.joint(given, whole) if len(given) else np.zeros(len(densities.draws))
+    log_p = densities.joint(np.append(given, i), whole) - without
     smoothed = psis(-log_p)
     if not smoothed.khat[0] < found.khat[i]:
         return
@@ -112,16 +121,26 @@ def _integrated(densities: Densities, found: Found, i: int, own: Own | None) -> 
     found.khat[i] = smoothed.khat[0]
 
 
+def of_single_rows(fit: Fit) -> tuple[int, ...]:
+    """Terms whose levels have one row each, of one predictor."""
+    groups = fit.model.design.groups
+    found = [t for t, g in enumerate(groups) if len(g.levels) == fit.model.design.n]
+    return tuple(t for t in found if groups[t].predictor == groups[found[0]].predictor)
+
+
 def _narrowest(fit: Fit, i: int) -> Own | None:
-    """The level of row i in the factor with the fewest rows a level."""
-    sizes = {g.label: int(np.sum(g.codes == g.codes[i])) for g in fit.model.design.groups}
-    return _own(fit, i, [min(sizes, key=lambda label: sizes[label])]) if sizes else None
+    """The level of row i in the factor with the fewest rows a level, beside those of that row alone."""
+    groups, alone = fit.model.design.groups, of_single_rows(fit)
+    sizes = {g.label: int(np.sum(g.codes == g.codes[i])) for t, g in enumerate(groups) if t not in alone}
+    if not sizes:
+        return None
+    return _own(fit, i, [min(sizes, key=lambda label: sizes[label]), *(groups[t].label for t in alone)])
 
 
 def _all_levels(fit: Fit, i: int) -> Own | None:
     """The levels of row i in all factors."""
     labels = list(fit.model.groups)
-    return _own(fit, i, labels) if len(labels) > 1 else None
+    return _own(fit, i, labels) if len(labels) - bool(of_single_rows(fit)) > 1 else None
 
 
 def _own(fit: Fit, i: int, labels: list[str]) -> Own | None:

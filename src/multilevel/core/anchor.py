@@ -16,6 +16,7 @@ import numpy as np
 
 from .coordinates import Coordinates
 from .joint_rows import JointRows
+from .joint_tail import Tail
 from .marginal import LaplacePosterior
 from .mode import positive_part
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 STEP = 1e-4
 WIDEST = 3.0  # standard deviation of an outer coordinate at most: beyond it the mode's curvature says nothing
 FLOOR = 1e-8  # of curvatures, relative to the largest
+MOST_BESIDE, MOST_WORK = 60, 400_000  # coefficients and effects beside the leading factor; arithmetic of a point
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,10 @@ class Anchor:
     z : (d,), the mode
     inner, outer : coordinates that are regression coefficients, and all others
     root : lower triangular T: z_outer ≈ N(mode, TT')
-    A, T : per factor (L, k, k), and [C t] (L, k, p + 1); without C where factors are several
-    G, r : (p, p) and (p,)
+    A, t : per factor (L, k, k), and (L, k)
+    lead : the factor whose levels are treated one by one
+    tail : coefficients and all other factors' effects around it; None where these are many, or there are no factors
+    centre, spread : of the coefficients without a tail: c ≈ N(centre, spread'spread)
     """
 
     z: np.ndarray
@@ -45,9 +49,11 @@ class Anchor:
     outer: np.ndarray
     root: np.ndarray
     A: tuple[np.ndarray, ...]
-    T: tuple[np.ndarray, ...]
-    G: np.ndarray
-    r: np.ndarray
+    t: tuple[np.ndarray, ...]
+    lead: int
+    tail: Tail | None
+    centre: np.ndarray
+    spread: np.ndarray
 
 
 def anchor(model: Model, marginal: LaplacePosterior, rows: JointRows) -> Anchor:
@@ -71,44 +77,72 @@ def _quadratic(at: Coordinates, rows: JointRows, z: np.ndarray, b: np.ndarray, f
     inner, outer, root, precision = found
     columns = (inner - at.coefficients.start).tolist()
     c = z[at.coefficients]
-    observed = rows.curvature(c, b)
+    w = rows.curvature(c, b)
     _, by_c, by_b = rows.evaluate(c[None], b[None])
-    of_prior, prior_slope = _prior(at, z, inner)
-    c, score, p = c[columns], by_c[0, columns] + prior_slope, len(columns)
     factors = rows.rows.factors
+    sizes = [f.n_levels * f.k for f in factors]
+    lead = int(np.argmax(sizes)) if factors else -1
+    blocks = tuple(_lifted(rows.blocks(f, w)) for f in range(len(factors)))
     own = [b[span].reshape(f.n_levels, f.k) for f, span in zip(factors, rows.spans, strict=True)]
     pulls = [by_b[0, span].reshape(v.shape) for v, span in zip(own, rows.spans, strict=True)]
-    if len(factors) == 1:
-        a, border, g = _coupled(rows, observed, columns, of_prior)
-        t = pulls[0] + np.einsum("lij,lj->li", a, own[0]) + border @ c
-        r = score + g @ c + np.einsum("lkp,lk->p", border, own[0])
-        whole = np.ascontiguousarray(np.concatenate([border, t[:, :, None]], axis=2))
-        return Anchor(z, inner, outer, root, (a,), (whole,), g, r)
-    blocks = tuple(_lifted(rows.blocks(f, observed)) for f in range(len(factors)))
-    linear = tuple(
-        np.ascontiguousarray((pull + np.einsum("lij,lj->li", a, v))[:, :, None])
-        for pull, a, v in zip(pulls, blocks, own, strict=True)
-    )
-    # coefficients as the mode's curvature has them, whatever the other coordinates
-    g = _definite(precision[np.ix_(inner, inner)]) if factors else _definite(rows.information(observed, columns) + of_prior)
-    return Anchor(z, inner, outer, root, blocks, linear, g, g @ c if p else np.zeros(0))
+    linear = tuple(pull + np.einsum("lij,lj->li", a, v) for pull, a, v in zip(pulls, blocks, own, strict=True))
+    tail = None
+    if factors and _small(sizes, lead, len(columns)):
+        of_prior, prior_slope = _prior(at, z, inner)
+        point = (c[columns], b, by_c[0, columns] + prior_slope, by_b[0])
+        blocks, tail = _coupled(rows, lead, w, columns, of_prior, point)
+    g = _definite(precision[np.ix_(inner, inner)])
+    spread = np.linalg.inv(np.linalg.cholesky(g)) if len(g) else g
+    return Anchor(z, inner, outer, root, blocks, linear, lead, tail, c[columns], spread)
 
 
-def _coupled(rows: JointRows, observed: np.ndarray, columns: list[int], of_prior: np.ndarray):  # type: ignore[no-untyped-def]
-    """A, C and G of one factor: from the observed curvature where that is positive, else from the rows' positive parts.
+def _small(sizes: list[int], lead: int, p: int) -> bool:
+    """Whether what stands beside the leading factor is small enough to be factored at every point."""
+    beside = sum(sizes) - sizes[lead] + p
+    return beside == p or (beside <= MOST_BESIDE and sizes[lead] * beside**2 <= MOST_WORK)
+
+
+def _coupled(rows, lead, w, columns, of_prior, point):  # type: ignore[no-untyped-def]
+    """A of every factor and the tail: from the observed curvature if that is positive, else the rows' positive parts.
 
     What is asked for is that coefficients keep information however large the effects' standard deviations are.
     """
-    for w in (observed, positive_part(observed)):
-        a, border = _lifted(rows.blocks(0, w)), rows.borders(0, w, columns)
-        g = rows.information(w, columns) + of_prior
-        k = a.shape[1]
+    for weights in (w, positive_part(w)):
+        blocks = tuple(_lifted(rows.blocks(f, weights)) for f in range(len(rows.rows.factors)))
+        tail = _tail(rows, lead, weights, columns, of_prior, point, blocks[lead])
+        a, p, k = blocks[lead], len(columns), blocks[lead].shape[1]
         floor = 1e-6 * np.trace(a.sum(axis=0)) / max(len(a) * k, 1) + 1e-300
+        border = np.concatenate([tail.C, tail.E], axis=2)
+        _, g, _ = tail.at([np.eye(k) for _, k in tail.shapes])
         left = g - np.einsum("lkp,lkq->pq", border, np.linalg.solve(a + floor * np.eye(k), border))
         if not len(g) or np.linalg.eigvalsh(left)[0] > FLOOR * np.linalg.eigvalsh(g)[-1]:
-            return a, border, g
-    lift = 1e-3 * np.linalg.eigvalsh(g)[-1] * np.eye(len(g))  # coefficients that effects can take the place of
-    return a, border, g + lift
+            return blocks, tail
+    tail.G[:] += 1e-3 * np.linalg.eigvalsh(g)[-1] * np.eye(p)  # coefficients that effects can take the place of
+    return blocks, tail
+
+
+def _tail(rows, lead, w, columns, of_prior, point, a) -> Tail:  # type: ignore[no-untyped-def]
+    c, b, by_c, by_b = point
+    others = [f for f in range(len(rows.rows.factors)) if f != lead]
+    shapes = tuple((rows.rows.factors[f].n_levels, rows.rows.factors[f].k) for f in others)
+    levels, k = a.shape[:2]
+    p, q = len(c), sum(n * m for n, m in shapes)
+    own = b[rows.spans[lead]].reshape(levels, k)
+    beside = np.concatenate([b[rows.spans[f]] for f in others]) if others else np.zeros(0)
+    border = rows.borders(lead, w, columns)
+    E = np.concatenate([rows.cross(lead, f, w) for f in others], axis=2) if others else np.zeros((levels, k, 0))
+    D = np.concatenate([rows.borders(f, w, columns).reshape(-1, p) for f in others]) if others else np.zeros((0, p))
+    B = np.zeros((q, q))
+    if others:
+        B = np.concatenate(
+            [np.concatenate([rows.cross(f, g, w) for g in others], axis=2).reshape(-1, q) for f in others]
+        )
+    G = rows.information(w, columns) + of_prior
+    t = by_b[rows.spans[lead]].reshape(levels, k) + np.einsum("lij,lj->li", a, own) + border @ c + E @ beside
+    r = by_c + G @ c + np.einsum("lkp,lk->p", border, own) + D.T @ beside
+    pull = np.concatenate([by_b[rows.spans[f]] for f in others]) if others else np.zeros(0)
+    linear = pull + B @ beside + D @ c + np.einsum("lkq,lk->q", E, own)
+    return Tail(border, t, E, G, r, D, B, linear, shapes)
 
 
 def _lifted(blocks: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ Reference: `docs/bayes.md`, "Collapsed".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -138,12 +138,6 @@ class CollapsedPosterior:
         """Draws of coefficients and group effects given each point (N, d)."""
         with np.errstate(all="ignore"):
             return self.engine.complete(np.atleast_2d(z), rng)
-
-
-def each(slope: Callable[[np.ndarray], tuple[float, np.ndarray]], z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Values and gradients of points one after another."""
-    pairs = [slope(row) for row in z]
-    return np.array([value for value, _ in pairs]), np.array([gradient for _, gradient in pairs]).reshape(z.shape)
 
 
 class Units:

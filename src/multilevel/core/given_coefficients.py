@@ -9,12 +9,12 @@ The elimination is that of a model without fixed columns; only its response chan
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .collapsed import LARGEST, Restricted, Units, each
+from .collapsed import LARGEST, Restricted, Units
 from .completed import Completed
 from .coordinates import Coordinates, coordinates
 from .gaussian import TWO_PI, Elimination, Solution
@@ -24,6 +24,20 @@ from .pattern import pattern
 if TYPE_CHECKING:
     from ..data.cross_products import CrossProducts
     from ..model.model import Model
+
+
+@dataclass(frozen=True)
+class At:
+    """Points as the cross-products need them: L of every term, σ, σ'², λ of every factor, and (−β, 1): (N, …)."""
+
+    factors: list[np.ndarray]
+    sigma: np.ndarray
+    s2: np.ndarray
+    lam: list[np.ndarray]
+    weights: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.sigma)
 
 
 class GivenCoefficients:
@@ -47,6 +61,8 @@ class GivenCoefficients:
         self.one_factor = len(factors) <= 1  # kernels for many points serve
         self.inside_of = np.linalg.pinv(units.scale * whole.to_beta) if whole.p else np.zeros((0, 0))
         c = units.coordinates
+        at = [place for name, _, place in c.constants if name == "sigma"]
+        self.sigma_at = c.coefficients.start + at[0] if at else -1  # place of log σ in z
         # the density is one of c: |∂β/∂c|
         of_c = np.delete(c.to_beta, [place for _, _, place in c.constants], axis=1)
         kept = np.delete(of_c, units.dropped, axis=0)
@@ -59,72 +75,29 @@ class GivenCoefficients:
     def start(self, point: Restricted) -> np.ndarray:
         coords = self.units.coordinates
         c = np.linalg.pinv(coords.to_beta) @ point.beta if coords.to_beta.size else np.zeros(coords.to_beta.shape[1])
-        for name, _, place in coords.constants:
-            if name == "sigma":
-                c[place] = np.log(point.sigma or 1.0)
-        return coords.at(point, c)  # type: ignore[arg-type]
+        z = coords.at(point, c)  # type: ignore[arg-type]
+        if self.sigma_at >= 0:
+            z[self.sigma_at] = np.log(point.sigma or 1.0)
+        return z
 
-    def _sigma(self, z: np.ndarray) -> np.ndarray:
-        values = self.units.coordinates.natural(z)
-        return values["sigma"] if "sigma" in values else np.ones(len(z))
+    # --- points --------------------------------------------------------------------------------------------------
+    def _at(self, z: np.ndarray) -> At:
+        coords, units = self.units.coordinates, self.units
+        sigma = np.exp(z[:, self.sigma_at]) if self.sigma_at >= 0 else np.ones(len(z))
+        factors = coords.factors(z)
+        lam = [np.ascontiguousarray(v) for v in units.lam(factors, sigma)]
+        inside = (coords.beta(z) - units.products.beta_origin) @ self.inside_of.T
+        weights = np.ascontiguousarray(np.column_stack([-inside, np.ones(len(z))]))
+        return At(factors, sigma, (sigma / units.scale) ** 2, lam, weights)
 
-    def _inside(self, z: np.ndarray) -> np.ndarray:
-        """Coefficients of the cross-products (N, p)."""
-        beta = self.units.coordinates.beta(z)
-        return np.asarray((beta - self.units.products.beta_origin) @ self.inside_of.T)
-
-    # --- values --------------------------------------------------------------------------------------------------
-    def values(self, z: np.ndarray) -> np.ndarray:
-        if self.one_factor:
-            return self._together(z)[0]
-        inside = self._inside(z)
-        out = np.empty(len(z))
-        for i, row in enumerate(z):
-            point = self._solve(row, inside[i])
-            out[i] = -np.inf if point is None else self._assembled(point[0].log_det, point[0].r2, point[1])
-        return out
-
-    def _together(self, z: np.ndarray):  # type: ignore[no-untyped-def]
-        """log p(y | z), and what its gradient is made of: L, ∂/∂λ, λ, X'Wê, r² and σ (N, …)."""
-        from ..numerics import collapsed as kernels
-
-        units, whole = self.units, self.units.products
-        sigma = self._sigma(z)
-        s2 = (sigma / units.scale) ** 2
-        factors = units.coordinates.factors(z)
-        if whole.factors:
-            gram, cross = whole.factors[0].gram, whole.factors[0].cross
-            lam = np.ascontiguousarray(units.lam(factors, sigma)[0])
-        else:
-            gram, cross, lam = np.zeros((0, 1, 1)), np.zeros((0, 1, whole.p + 1)), np.zeros((len(z), 1, 1))
-        weights = np.ascontiguousarray(np.column_stack([-self._inside(z), np.ones(len(z))]))
-        out, by_lam, by_inside = np.empty((len(z), 2)), np.empty_like(lam), np.empty((len(z), whole.p))
-        kernels.slopes_given(
-            np.ascontiguousarray(gram), np.ascontiguousarray(cross), np.ascontiguousarray(whole.xy), weights, lam, s2,
-            out, by_lam, by_inside,
-        )  # fmt: skip
-        r2 = np.where(out[:, 1] >= 0.0, out[:, 1], np.nan)
-        values = self._assembled(out[:, 0], r2, s2)
-        return np.where(np.isfinite(values), values, -np.inf), factors, by_lam, lam, by_inside, r2, sigma
-
-    def _assembled(self, log_det, r2, s2):  # type: ignore[no-untyped-def]
-        p = self.reduced
-        value = log_det + p.n * np.log(TWO_PI * s2) + r2 / s2 - p.log_weights
-        return -0.5 * (value + 2.0 * p.n * np.log(p.y_shift.scale)) + self.log_jacobian
-
-    def _solve(self, z: np.ndarray, inside: np.ndarray) -> tuple[Solution, float] | None:
-        """The factorisation at one point, and σ'²; None where it fails."""
-        units, coords = self.units, self.units.coordinates
-        sigma = self._sigma(z[None])
-        s2 = float(sigma[0] / units.scale) ** 2
-        lam = [v[0] for v in units.lam(coords.factors(z[None]), sigma)]
-        if not (s2 > 0.0 and np.isfinite(s2) and all(np.all(np.isfinite(v)) for v in lam)):
+    def _solve(self, at: At, i: int) -> Solution | None:
+        """The factorisation at one of the points; None where it fails."""
+        lam = [v[i] for v in at.lam]
+        if not (0.0 < at.s2[i] < np.inf and all(np.all(np.isfinite(v)) for v in lam)):
             return None
-        self._respond(np.append(-inside, 1.0))
+        self._respond(at.weights[i])
         solution = self.elimination.solve(lam)
-        if solution is None or not np.isfinite(solution.r2) or solution.r2 < 0.0:
-            return None
-        return solution, s2
+        return solution if solution is not None and solution.r2 >= 0.0 else None
 
     def _respond(self, weights: np.ndarray) -> None:
         """Write y − Xβ in place of [X y]: `weights` = (−β, 1)."""
@@ -135,74 +108,89 @@ class GivenCoefficients:
         if len(self.border):
             np.matmul(self.border, weights, out=self.elimination.pattern.border[:, 0])
 
-    # --- the gradient --------------------------------------------------------------------------------------------
+    def _assembled(self, found: np.ndarray, at: At) -> np.ndarray:
+        """log p(y | z) (N,) from log|C| and r² (N, 2)."""
+        p = self.reduced
+        r2 = np.where(found[:, 1] >= 0.0, found[:, 1], np.nan)
+        value = found[:, 0] + p.n * np.log(TWO_PI * at.s2) + r2 / at.s2 - p.log_weights
+        value = -0.5 * (value + 2.0 * p.n * np.log(p.y_shift.scale)) + self.log_jacobian
+        return np.where(np.isfinite(value), value, -np.inf)
+
+    # --- values and gradients ------------------------------------------------------------------------------------
+    def values(self, z: np.ndarray) -> np.ndarray:
+        at = self._at(z)
+        if self.one_factor:
+            return self._assembled(self._together(at)[0], at)
+        found = np.full((len(z), 2), np.nan)
+        for i in range(len(z)):
+            solution = self._solve(at, i)
+            if solution is not None:
+                found[i] = solution.log_det, solution.r2
+        return self._assembled(found, at)
+
     def slopes(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        if not self.one_factor:
-            return each(self.slope, z)
-        values, factors, by_lam, lam, by_inside, r2, sigma = self._together(z)
-        if np.max(np.abs(lam), initial=0.0) > LARGEST:
-            return each(self.slope, z)
-        coords, slopes = self.units.coordinates, np.zeros_like(z)
-        if self.units.products.factors:
-            slopes += coords.pull(z, factors, self.units.by_term([by_lam], sigma))
-        s2 = (sigma / self.units.scale) ** 2
-        slopes[:, coords.coefficients] += (by_inside / s2[:, None]) @ self.inside_of @ coords.to_beta
-        through = (by_lam * lam).sum(axis=(1, 2))
-        for name, _, place in coords.constants:
-            if name == "sigma":
-                slopes[:, coords.coefficients.start + place] += r2 / s2 - self.reduced.n - through
-        return values, slopes
+        at, coords = self._at(z), self.units.coordinates
+        kernels = self.one_factor and all(np.max(np.abs(v), initial=0.0) <= LARGEST for v in at.lam)
+        found, by_lam, by_inside = self._together(at) if kernels else self._one_by_one(at)
+        out = coords.pull(z, at.factors, self.units.by_term(by_lam, at.sigma))
+        out[:, coords.coefficients] += (by_inside / at.s2[:, None]) @ self.inside_of @ coords.to_beta
+        if self.sigma_at >= 0:
+            through = sum(((slope * lam).sum(axis=(1, 2)) for slope, lam in zip(by_lam, at.lam, strict=True)), 0.0)
+            out[:, self.sigma_at] += found[:, 1] / at.s2 - self.reduced.n - through
+        return self._assembled(found, at), out
 
-    def slope(self, z: np.ndarray) -> tuple[float, np.ndarray]:
-        """One point, by the elimination."""
-        out = np.zeros_like(z)
-        inside = self._inside(z[None])[0]
-        point = self._solve(z, inside)
-        if point is None:
-            return -np.inf, out
-        solution, s2 = point
-        coords, units, elimination = self.units.coordinates, self.units, self.elimination
-        sigma = self._sigma(z[None])
-        u = elimination.by_factor(solution.u) if units.products.factors else []
-        state = State(z, 0.0, s2, solution, tuple(elimination.lam))
-        ze = self.likelihood.scores(state, u)
-        sums = elimination.inverse(False).sums if u else []
-        by_lam = [zz.T @ uu / s2 - total for zz, uu, total in zip(ze, u, sums, strict=True)]
-        factors = coords.factors(z[None])
-        out += coords.pull(z[None], factors, units.by_term([v[None] for v in by_lam], sigma))[0]
-        through = sum(float((slope * lam).sum()) for slope, lam in zip(by_lam, state.lam, strict=True))
-        out[coords.coefficients] += coords.to_beta.T @ (self.inside_of.T @ self._by_inside(inside, u, state.lam) / s2)
-        for name, _, place in coords.constants:
-            if name == "sigma":
-                out[coords.coefficients.start + place] += solution.r2 / s2 - self.reduced.n - through
-        return float(self._assembled(solution.log_det, solution.r2, s2)), out
+    def _together(self, at: At) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
+        """log|C| and r² (N, 2), −½ ∂d/∂λ of every factor, and X'Wê (N, p), by one call."""
+        from ..numerics import collapsed as kernels
 
-    def _by_inside(self, inside: np.ndarray, u: list[np.ndarray], lam: tuple[np.ndarray, ...]) -> np.ndarray:
-        """X'W(y − Xβ − ZΛû)."""
         whole = self.units.products
-        out = whole.xy[:-1] @ np.append(-inside, 1.0)
-        for factor, uu, v in zip(whole.factors, u, lam, strict=True):
-            out = out - np.einsum("lkp,lk->p", factor.cross[:, :, :-1], uu @ v.T)
-        return np.asarray(out)
+        if whole.factors:
+            gram, cross, lam = whole.factors[0].gram, whole.factors[0].cross, at.lam[0]
+        else:
+            gram, cross, lam = np.zeros((0, 1, 1)), np.zeros((0, 1, whole.p + 1)), np.zeros((len(at), 1, 1))
+        found, by_lam, by_inside = np.empty((len(at), 2)), np.empty_like(lam), np.empty((len(at), whole.p))
+        static = (np.ascontiguousarray(a) for a in (gram, cross, whole.xy))
+        kernels.slopes_given(*static, at.weights, lam, at.s2, found, by_lam, by_inside)
+        return found, [by_lam] if whole.factors else [], by_inside
+
+    def _one_by_one(self, at: At) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
+        """The same by the elimination."""
+        whole = self.units.products
+        found, by_lam = np.full((len(at), 2), np.nan), [np.zeros_like(v) for v in at.lam]
+        by_inside = np.zeros((len(at), whole.p))
+        for i in range(len(at)):
+            solution = self._solve(at, i)
+            if solution is None:
+                continue
+            found[i] = solution.log_det, solution.r2
+            by_inside[i] = whole.xy[:-1] @ at.weights[i]
+            if not by_lam:
+                continue
+            u, sums = self.elimination.by_factor(solution.u), self.elimination.inverse(False).sums
+            state = State(np.zeros(0), 0.0, float(at.s2[i]), solution, tuple(self.elimination.lam))
+            ze = self.likelihood.scores(state, u)
+            for f, factor in enumerate(whole.factors):
+                by_lam[f][i] = ze[f].T @ u[f] / at.s2[i] - sums[f]
+                by_inside[i] -= np.einsum("lkp,lk->p", factor.cross[:, :, :-1], u[f] @ at.lam[f][i].T)
+        return found, by_lam, by_inside
 
     # --- draws ---------------------------------------------------------------------------------------------------
     def complete(self, z: np.ndarray, rng: np.random.Generator) -> Completed:
-        coords, units, elimination = self.units.coordinates, self.units, self.elimination
-        factors, sigma, inside = coords.factors(z), self._sigma(z), self._inside(z)
+        units, elimination, at = self.units, self.elimination, self._at(z)
         u = [np.zeros((len(z), f.n_levels, f.k)) for f in units.products.factors]
-        for i, row in enumerate(z):
+        for i in range(len(z) if u else 0):
             noise = rng.standard_normal((elimination.q, 1))
-            point = self._solve(row, inside[i])
-            if point is None or not u:
+            solution = self._solve(at, i)
+            if solution is None:
                 continue
             drawn = elimination.backward(noise, np.zeros((0, 1)))[0][:, 0]
-            for out, value in zip(u, elimination.by_factor(point[0].u / np.sqrt(point[1]) + drawn), strict=True):
+            for out, value in zip(u, elimination.by_factor(solution.u / np.sqrt(at.s2[i]) + drawn), strict=True):
                 out[i] = value
         return Completed(
-            beta=units.shown(coords.beta(z)),
-            sigma=None if units.known else sigma,
-            covariances=tuple(f @ f.transpose(0, 2, 1) for f in factors),
-            effects=units.effects(u, factors),
+            beta=units.shown(units.coordinates.beta(z)),
+            sigma=None if units.known else at.sigma,
+            covariances=tuple(f @ f.transpose(0, 2, 1) for f in at.factors),
+            effects=units.effects(u, at.factors),
             log_weights=np.zeros(len(z)),
         )
 

@@ -7,12 +7,15 @@ effects of a quadratic likelihood are normal, and ξ is that normal's noise.
 
     x = (ξ_θ, ξ_c, ξ_u),    θ = θ̂ + T ξ_θ,    c = K'⁻¹(K⁻¹f + ξ_c),    u = R'⁻¹(a − Bc + ξ_u)
 
-with the matrices of `numerics/whitened.py`. So groups about which the rows say much are centred on what they say, groups about which they say little on their
-population, each level to the degree that it has information, for any value of their standard deviation: the funnels of
-both usual parametrisations are gone, and coefficients that effects compete with move with them. The Jacobian
-−Σ log|R| − log|K| and all derivatives are exact: draws are from the posterior, however rough the quadratic.
+with the matrices of `numerics/whitened.py`. So groups about which the rows say much are centred on what they say,
+groups about which they say little on their population, each level to the degree that it has information, for any value
+of their standard deviation: the funnels of both usual parametrisations are gone, and coefficients that effects compete
+with move with them. The Jacobian −Σ log|R| − log|K| and all derivatives are exact: draws are from the posterior,
+however rough the quadratic.
 
-With several grouping factors each is treated as if the others were known, and c by the curvature at the mode.
+With several grouping factors the one with most effects is treated so, and the effects of the others like coefficients
+(`joint_tail.py`). Where these are too many, each factor is treated as if the others were known, and c by the curvature
+at the mode.
 
 References: Betancourt & Girolami (2015), in *Current Trends in Bayesian Methodology*, chapter 4 (centred and
 non-centred); Papaspiliopoulos, Roberts & Sköld (2007), Statistical Science 22 (partial centring by information).
@@ -36,12 +39,16 @@ if TYPE_CHECKING:
 class _Way:
     """What one point's way from noise to the effects of one factor leaves behind, for the way back."""
 
-    __slots__ = ("K", "R", "Y", "c", "h")
+    __slots__ = ("K", "R", "T", "Y", "c", "h", "quadratic")
 
-    def __init__(self, a: np.ndarray, t: np.ndarray) -> None:
-        p = t.shape[2] - 1
-        self.R, self.Y = np.zeros_like(a), np.empty_like(t)
+    def __init__(self, a: np.ndarray, T: np.ndarray, G: np.ndarray, r: np.ndarray) -> None:
+        p = len(r)
+        self.T, self.quadratic = T, (G, r)
+        self.R, self.Y = np.zeros_like(a), np.empty_like(T)
         self.K, self.h, self.c = np.empty((p, p)), np.empty(p), np.empty(p)
+
+
+_NOTHING = np.zeros((0, 0, 0))
 
 
 class JointPosterior:
@@ -65,12 +72,16 @@ class JointPosterior:
         self.factors = self.rows.rows.factors
         self.inside = marginal.maps
         self.p = len(self.anchor.inner)
-        self.coupled = len(self.factors) == 1
-        g, r = self.anchor.G, self.anchor.r
-        self.quadratic = (g, r) if self.coupled else (np.zeros((0, 0)), np.zeros(0))
-        self.centre = np.linalg.solve(g, r) if self.p else r  # of the coefficients where no effects move them
-        self.spread = np.linalg.inv(np.linalg.cholesky(g)) if self.p else g
         self.shapes = [(f.n_levels, f.k) for f in self.factors]
+        lead, every = self.anchor.lead, range(len(self.factors))
+        self.tail = self.anchor.tail
+        self.led = [lead] if self.tail is not None else list(every)  # factors that are treated level by level
+        self.beside = [j for j in every if j not in self.led]
+        # where the noise of c and of the effects beside the leading factor's stands in x
+        first = self.coordinates.d
+        places = [first + np.arange(self.rows.q)[self.rows.spans[j]] for j in self.beside]
+        self.mixed = np.concatenate([self.anchor.inner, *places]) if self.tail is not None else np.zeros(0, np.int64)
+        self.alone = [np.ascontiguousarray(t[:, :, None]) for t in self.anchor.t]
 
     @property
     def d(self) -> int:
@@ -107,6 +118,11 @@ class JointPosterior:
             out.append(lam)
         return out
 
+    def _way(self, j: int, lam: list[np.ndarray], i: int) -> _Way:
+        if self.tail is None:
+            return _Way(self.anchor.A[j], self.alone[j], np.zeros((0, 0)), np.zeros(0))
+        return _Way(self.anchor.A[j], *self.tail.at([lam[g][i] for g in self.beside]))
+
     def _placed(self, x: np.ndarray) -> tuple[Any, ...]:
         """z, L of every term, λ of every factor, u (N, q), log Jacobians and the ways of points x."""
         a, first = self.anchor, self.coordinates.d
@@ -114,20 +130,22 @@ class JointPosterior:
         factors = self.coordinates.factors(z)
         lam = self._lam(factors)
         u, log_jacobian = np.empty((len(x), self.rows.q)), np.zeros(len(x))
-        if not self.coupled:
-            z[:, a.inner] = self.centre + x[:, a.inner] @ self.spread
-        own = np.ascontiguousarray(x[:, a.inner]) if self.coupled else np.zeros((len(x), 0))
+        if self.tail is None:
+            z[:, a.inner] = a.centre + x[:, a.inner] @ a.spread
+        noise = np.ascontiguousarray(x[:, self.mixed])
         ways = []
         for i in range(len(x)):
-            for j, (span, shape) in enumerate(zip(self.rows.spans, self.shapes, strict=True)):
-                way = _Way(a.A[j], a.T[j])
+            for j in self.led:
+                span, shape = self.rows.spans[j], self.shapes[j]
+                way = self._way(j, lam, i)
                 log_jacobian[i] += self.kernels.forth(
-                    lam[j][i], a.A[j], a.T[j], *self.quadratic, own[i], x[i, first:][span].reshape(shape),
+                    lam[j][i], a.A[j], way.T, *way.quadratic, noise[i], x[i, first:][span].reshape(shape),
                     way.R, way.Y, way.K, way.h, way.c, u[i, span].reshape(shape),
                 )  # fmt: skip
                 ways.append(way)
-            if self.coupled:
-                z[i, a.inner] = ways[-1].c
+            if self.tail is not None:
+                z[i, a.inner], rest = way.c[: self.p], way.c[self.p :]
+                u[i, self.mixed[self.p :] - first] = rest
         return z, factors, lam, u, log_jacobian, ways
 
     def _effects(self, lam: list[np.ndarray], u: np.ndarray) -> np.ndarray:
@@ -168,28 +186,48 @@ class JointPosterior:
 
     def _back(self, lam, ways, u, by_b, by_z, slope) -> list[np.ndarray]:  # type: ignore[no-untyped-def]
         """Derivatives by the noise of c and u into `slope`; by L of every term (N, k, k) as the result."""
-        a, first = self.anchor, self.coordinates.d
+        a, first, p = self.anchor, self.coordinates.d, self.p
         by_lam = [np.zeros_like(v) for v in lam]
-        if not self.coupled:
-            slope[:, a.inner] = by_z[:, a.inner] @ self.spread.T
-        by_c = np.ascontiguousarray(by_z[:, a.inner]) if self.coupled else np.zeros((len(u), 0))
+        if self.tail is None:
+            slope[:, a.inner] = by_z[:, a.inner] @ a.spread.T
+        by_c = np.empty((len(u), len(self.mixed)))
+        if self.tail is not None:
+            by_c[:, :p] = by_z[:, a.inner]
+            self._beside(lam, u, by_b, by_c, by_lam)
         by_noise = np.empty_like(by_c)
         steps = iter(ways)
         for i in range(len(u)):
-            for j, (span, shape) in enumerate(zip(self.rows.spans, self.shapes, strict=True)):
-                way = next(steps)
+            for j in self.led:
+                span, shape, way = self.rows.spans[j], self.shapes[j], next(steps)
+                by_T = np.empty_like(way.T) if self.beside else _NOTHING
+                by_G, by_r = np.empty_like(way.K), np.empty_like(way.c)
                 self.kernels.back(
-                    lam[j][i], a.A[j], a.T[j], way.R, way.Y, way.K, way.h, way.c, u[i, span].reshape(shape),
+                    lam[j][i], a.A[j], way.T, way.R, way.Y, way.K, way.h, way.c, u[i, span].reshape(shape),
                     by_b[i, span].reshape(shape), by_c[i], by_noise[i], slope[i, first:][span].reshape(shape),
-                    by_lam[j][i],
+                    by_lam[j][i], by_T, by_G, by_r,
                 )  # fmt: skip
-        if self.coupled:
-            slope[:, a.inner] = by_noise
+                if self.tail is not None and self.beside:
+                    passed = self.tail.back([lam[g][i] for g in self.beside], by_T, by_G, by_r)
+                    for g, more in zip(self.beside, passed, strict=True):
+                        by_lam[g][i] += more
+        if self.tail is not None:
+            slope[:, self.mixed] = by_noise
         by_factor: list[np.ndarray] = [np.zeros(0)] * len(self.inside)
         for factor, v in zip(self.factors, by_lam, strict=True):
             for t, begin, end in factor.terms:
                 by_factor[t] = self.inside[t].T @ v[:, begin:end, begin:end]
         return by_factor
+
+    def _beside(self, lam, u, by_b, by_c, by_lam) -> None:  # type: ignore[no-untyped-def]
+        """Derivatives by the effects beside the leading factor's, and directly by their λ: b = λu."""
+        at = self.p
+        for g in self.beside:
+            span, shape = self.rows.spans[g], (len(u), *self.shapes[g])
+            own_b, own_u = by_b[:, span].reshape(shape), u[:, span].reshape(shape)
+            by_lam[g] += own_b.transpose(0, 2, 1) @ own_u
+            size = own_u[0].size
+            by_c[:, at : at + size] = (own_b @ lam[g] - own_u).reshape(len(u), -1)
+            at += size
 
     # --- draws -----------------------------------------------------------------------------------------------------
     def points(self, x: np.ndarray) -> np.ndarray:

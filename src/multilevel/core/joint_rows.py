@@ -91,12 +91,12 @@ class JointRows:
         for d, (x, place) in enumerate(zip(rows.x, rows.places, strict=True)):
             if x.shape[1]:
                 eta[:, :, d] += c[:, place] @ x.T
-        eta = eta.reshape(points * n, rows.m)
+        stacked = eta.reshape(points * n, rows.m)
         if z is not None:
             effects = np.empty((points * n, len(self.which)))
             self.kernels.row_effects(z, base, self.first, self.owner, np.ascontiguousarray(b).ravel(), effects)
-            eta[:, self.which] += effects
-        by_row, slopes = terms.evaluate(eta)
+            stacked[:, self.which] += effects
+        by_row, slopes = terms.evaluate(stacked)
         value = by_row.reshape(points, n).sum(axis=1) + rows.log_constant
         by_c, by_b = np.zeros_like(c), np.zeros((points, self.q))
         scores = slopes.reshape(points, n, rows.m)
@@ -141,6 +141,17 @@ class JointRows:
             for j, column in enumerate(columns):
                 weights = factor.z[:, a] * w[:, d, owner[column]] * x[:, column]
                 out[:, a, j] = np.bincount(factor.codes, weights, factor.n_levels)
+        return out
+
+    def cross(self, f: int, g: int, w: np.ndarray) -> np.ndarray:
+        """Z'WZ between two factors (or within one), (L_f, k_f, L_g k_g)."""
+        one, two = self.rows.factors[f], self.rows.factors[g]
+        out = np.zeros((one.n_levels, one.k, two.n_levels * two.k))
+        for a in range(one.k):
+            for b in range(two.k):
+                d, e = self.which[one.owner[a]], self.which[two.owner[b]]
+                values = one.z[:, a] * w[:, d, e] * two.z[:, b]
+                np.add.at(out[:, a, :], (one.codes, two.codes.astype(np.int64) * two.k + b), values)
         return out
 
     def information(self, w: np.ndarray, columns: Sequence[int]) -> np.ndarray:

@@ -21,6 +21,7 @@ J. Computational Finance 9.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,8 @@ MANY, JOINT = 256, 32  # the same for more effects, and for groups with several 
 MOST = 4096
 SCATTER = 0.2  # sd of Σ log Î_g beyond which proposals are doubled
 PILOT = 12  # points at which that is measured
+MANY_LEVELS = 5000  # levels beyond which log weights are a fitted function of z
+SURFACE = 32  # proposals a level for that
 CHUNK = 400_000  # rows times proposals at once
 
 
@@ -61,25 +64,51 @@ class LatentDraws(ABC):
 
     def draw(self, z: np.ndarray, rng: np.random.Generator) -> tuple[list[np.ndarray], np.ndarray]:
         """Effects of every term (N, L, k) in the units of the data, and log weights (N,), given points (N, d)."""
-        if not self.points:
-            self.points = self._enough(z, rng)
         phi = self.target.phi(z)
+        if not self.points:
+            self.points = self._first() if self.smooth else self._enough(phi, rng)
         order = np.lexsort(phi.T)  # points drawn several times need their modes once
-        u = [np.empty((len(z), f.n_levels, f.k)) for f in self.rows.factors]
         log_weights = np.empty(len(z))
-        sorted_u, log_weights[order] = self._drawn(phi[order], rng)
-        for part, found in zip(u, sorted_u, strict=True):
-            part[order] = found
+        u, log_weights[order] = self._drawn(phi[order], rng)
+        if self.target.surface is not None:  # the target has them already
+            log_weights = np.where(np.isfinite(log_weights), 0.0, -np.inf)
         out: list[np.ndarray] = [np.zeros(0)] * len(self.target.maps)
         roots = self.target.coordinates.factors(z)
         for f, factor in enumerate(self.rows.factors):
             for t, a, b in factor.terms:
-                out[t] = u[f][:, :, a:b] @ np.swapaxes(roots[t], 1, 2)
+                out[t] = np.empty((len(z), factor.n_levels, b - a))
+                out[t][order] = u[f][:, :, a:b] @ np.swapaxes(roots[t][order], 1, 2)
         return out, log_weights
 
-    def _enough(self, z: np.ndarray, rng: np.random.Generator) -> int:
+    @property
+    def smooth(self) -> bool:
+        """Whether there are so many levels that their sum is a quadratic function of z over the whole posterior."""
+        factors = self.rows.factors
+        return len(factors) == 1 and factors[0].n_levels > MANY_LEVELS
+
+    def surface(self, z: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+        """log weights as a quadratic function of z, fitted at points (N, d) with the same random numbers for all.
+
+        The estimates' errors are then nearly the same everywhere, and what is the same in all weights does not matter.
+        """
+        phi, few = self.target.phi(z), self.points
+        self.points = SURFACE
+        values = np.array([self._drawn(row[None], np.random.default_rng(0))[1][0] for row in phi])
+        self.points = few
+        centre, scale = z.mean(axis=0), np.maximum(z.std(axis=0), 1e-12)
+        low = np.tril_indices(z.shape[1])
+
+        def columns(at: np.ndarray) -> np.ndarray:
+            x = (at - centre) / scale
+            return np.column_stack([np.ones(len(x)), x, x[:, low[0]] * x[:, low[1]]])
+
+        fine = np.isfinite(values)
+        fitted = np.linalg.lstsq(columns(z[fine]), values[fine], rcond=1e-10)[0]
+        return lambda at: np.asarray(columns(at) @ fitted)
+
+    def _enough(self, phi: np.ndarray, rng: np.random.Generator) -> int:
         """Proposals with which the weights hardly scatter, as two estimates at the same points tell."""
-        phi = self.target.phi(z[np.linspace(0, len(z) - 1, min(PILOT, len(z))).astype(int)])
+        phi = phi[np.linspace(0, len(phi) - 1, min(PILOT, len(phi))).astype(int)]
         self.points = self._first()
         while self.points < MOST:
             with np.errstate(all="ignore"):

@@ -11,6 +11,7 @@ References: Tierney & Kadane (1986), JASA 81; Margossian, Vehtari, Simpson & Agr
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -72,6 +73,7 @@ class LaplacePosterior:
         self.criterion: Laplace = make(model.rows, model.distribution, roots)
         self.maps = [np.linalg.inv(m) for m in model.rows.to_effects]  # L to the core's units
         self.names = self.coordinates.names
+        self.surface: Callable[[np.ndarray], np.ndarray] | None = None  # added to log p̃, see `correct`
         self._best = (-np.inf, np.zeros(0))  # the highest density whose gradient was asked for, and where
 
     @property
@@ -159,7 +161,8 @@ class LaplacePosterior:
             else:
                 for i in good:
                     deviance[i] = self.evaluate(phi[i]).value
-        return np.asarray(np.where(np.isfinite(deviance), prior - 0.5 * deviance, -np.inf))
+        value = prior - 0.5 * deviance + (0.0 if self.surface is None else self.surface(z))
+        return np.asarray(np.where(np.isfinite(deviance), value, -np.inf))
 
     def gradient(self, z: np.ndarray) -> tuple[float, np.ndarray]:
         """log p̃ and its gradient at one point (d,); (−∞, 0) where the likelihood fails."""
@@ -195,6 +198,16 @@ class LaplacePosterior:
             self.criterion.touch(state)
             if self.batch is not None:
                 self.batch.settle(phi)
+
+    def correct(self, z: np.ndarray) -> bool:
+        """Add what Laplace leaves out, as a quadratic function fitted at points (N, d), to the densities from now on.
+
+        Done where levels are so many that it is one, and that random estimates of it would be too noisy.
+        """
+        if not self.draws.smooth:
+            return False
+        self.surface = self.draws.surface(z)
+        return True
 
     # --- what was integrated out ---------------------------------------------------------------------------------
     @cached_property

@@ -60,10 +60,14 @@ class Natural:
         return self
 
     def full(self, free: np.ndarray) -> np.ndarray:
-        """All coordinates."""
-        out = self.base.copy()
-        out[self.free] = free
+        """All coordinates of points (…, free)."""
+        out = np.broadcast_to(self.base, (*free.shape[:-1], len(self.base))).copy()
+        out[..., self.free] = free
         return out
+
+    @property
+    def d(self) -> int:
+        return len(self.free)
 
     def start(self) -> np.ndarray:
         return np.asarray(self.target.start()[self.free])
@@ -73,3 +77,8 @@ class Natural:
         value, slope = self.target.gradient(z)
         jacobian, by_z = log_jacobian(self.target.coordinates, z[None], self.of_sds)
         return value - float(jacobian[0]), (slope - by_z[0])[self.free]
+
+    def log_density(self, free: np.ndarray) -> np.ndarray:
+        z = self.full(np.atleast_2d(free))
+        value = self.target.log_density(z) - log_jacobian(self.target.coordinates, z, self.of_sds)[0]
+        return np.asarray(np.where(np.isnan(value), -np.inf, value))

@@ -13,13 +13,13 @@ Normal priors of coefficients, a_j'β ~ N(m_j, s_j²), count as observations; wi
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .collapsed import LARGEST, Restricted, Units, each
+from .collapsed import LARGEST, Restricted, Units
 from .completed import Completed
 from .gaussian import TWO_PI, Elimination, Solution
 from .likelihood import Likelihood, State
@@ -29,6 +29,21 @@ if TYPE_CHECKING:
     from ..data.cross_products import CrossProducts
 
 CHUNK = 2**22  # random numbers held at once
+
+
+@dataclass(frozen=True)
+class At:
+    """Points as the cross-products need them: L of every term, σ, σ'², λ of every factor, s_j and q_j (N, …)."""
+
+    factors: list[np.ndarray]
+    sigma: np.ndarray
+    s2: np.ndarray
+    lam: list[np.ndarray]
+    spreads: np.ndarray
+    q: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.sigma)
 
 
 class WithoutCoefficients:
@@ -50,13 +65,12 @@ class WithoutCoefficients:
             return self._exact
         from .collapsed import restricted
 
-        z = self.start(restricted(self.units.model))
-        point = self._solve(z, self._exact)
-        if point is None:
+        at = self._at(self.start(restricted(self.units.model))[None], self._exact)
+        solution = self._solve(at, 0, self._exact)
+        if solution is None:
             return self._exact
-        solution, s2 = point
         inside = self.units.scale * self.units.products.to_beta
-        covariance = s2 * inside @ self.elimination.inverse(True).PXX @ inside.T
+        covariance = at.s2[0] * inside @ self.elimination.inverse(True).PXX @ inside.T
         return with_stand_ins(self._exact, self.units.products, self.units.beta(solution.beta[None])[0], covariance)
 
     @property
@@ -66,176 +80,133 @@ class WithoutCoefficients:
     def start(self, point: Restricted) -> np.ndarray:
         return self.units.coordinates.at(point)  # type: ignore[arg-type]
 
-    # --- values --------------------------------------------------------------------------------------------------
-    def values(self, z: np.ndarray) -> np.ndarray:
-        if self.one_factor:
-            return self._together(z)
-        return np.array([self._value(row) for row in z])
+    # --- points --------------------------------------------------------------------------------------------------
+    def _at(self, z: np.ndarray, normals: NormalPriors | None = None) -> At:
+        coords, units = self.units.coordinates, self.units
+        normals = self.normals if normals is None else normals
+        factors, sigma = coords.factors(z), coords.sigmas(z)
+        s2 = (sigma / units.scale) ** 2
+        spreads = normals.spreads(z[:, coords.extras])
+        lam = [np.ascontiguousarray(v) for v in units.lam(factors, sigma)]
+        return At(factors, sigma, s2, lam, spreads, np.ascontiguousarray(s2[:, None] / spreads**2))
 
-    def _together(self, z: np.ndarray) -> np.ndarray:
-        from ..numerics import collapsed as kernels
+    def _solve(self, at: At, i: int, normals: NormalPriors) -> Solution | None:
+        """The factorisation at one of the points; None where it fails."""
+        lam = [v[i] for v in at.lam]
+        if not (0.0 < at.s2[i] < np.inf and all(np.all(np.isfinite(v)) for v in lam)):
+            return None
+        products = self.units.products
+        if len(normals):
+            products = replace(products, xy=products.xy + (normals.rows.T * at.q[i]) @ normals.rows)
+        self.elimination.products = products
+        solution = self.elimination.solve(lam)
+        return solution if solution is not None and solution.r2 >= 0.0 else None
 
-        static, q, lam, sigma, _ = self._arrays(z)
-        out = np.empty((len(z), 3))
-        kernels.evaluate(*static, q, lam, out)
-        r2 = np.where(out[:, 2] >= 0.0, out[:, 2], np.nan)
-        spreads = self.normals.spreads(self._extras(z))
-        value = np.asarray(self._assembled(out[:, 0], out[:, 1], r2, sigma**2, spreads))
-        return np.where(np.isfinite(value), value, -np.inf)
-
-    def _arrays(
-        self, z: np.ndarray
-    ) -> tuple[tuple[np.ndarray, ...], np.ndarray, np.ndarray, np.ndarray, list[np.ndarray]]:
-        """For the kernels: the data and priors, then q, λ, internal σ and L of every point."""
-        coords, units, normals = self.units.coordinates, self.units, self.normals
-        sigma = coords.sigmas(z)
-        inside = sigma / units.scale
-        factors = coords.factors(z)
-        if units.products.factors:
-            only = units.products.factors[0]
-            gram, cross, lam = only.gram, only.cross, units.lam(factors, sigma)[0]
+    def _static(self, at: At) -> tuple[np.ndarray, ...]:
+        """What the kernels need: data, priors, and the points' q and λ."""
+        products = self.units.products
+        if products.factors:
+            gram, cross, lam = products.factors[0].gram, products.factors[0].cross, at.lam[0]
         else:
-            gram, cross = np.zeros((0, 1, 1)), np.zeros((0, 1, units.products.p + 1))
-            lam = np.zeros((len(z), 1, 1))
-        q = np.ascontiguousarray((inside[:, None] / normals.spreads(self._extras(z))) ** 2)
-        static = (gram, cross, units.products.xy, normals.rows)
-        return tuple(np.ascontiguousarray(a) for a in static), q, np.ascontiguousarray(lam), inside, factors
+            gram, cross, lam = np.zeros((0, 1, 1)), np.zeros((0, 1, products.p + 1)), np.zeros((len(at), 1, 1))
+        arrays = (gram, cross, products.xy, self.normals.rows, at.q, lam)
+        return tuple(np.ascontiguousarray(a) for a in arrays)
 
-    def _value(self, z: np.ndarray) -> float:
-        point = self._solve(z, self.normals)
-        if point is None:
-            return -np.inf
-        solution, s2 = point
-        spreads = self.normals.spreads(self._extras(z[None]))
-        return float(self._assembled(solution.log_det, solution.log_det_x, solution.r2, s2, spreads)[0])
-
-    def _assembled(self, log_det, log_det_x, r2, s2, spreads):  # type: ignore[no-untyped-def]
-        """log p(y | z) (N,) from what one factorisation tells."""
+    def _assembled(self, found: np.ndarray, at: At) -> np.ndarray:
+        """log p(y | z) (N,) from log|C|, log|X'V⁻¹X| and r² (N, 3)."""
         p: CrossProducts = self.units.products
         nu = p.n - p.p
-        value = log_det + log_det_x + nu * np.log(TWO_PI * s2) + r2 / s2 - p.log_weights
+        r2 = np.where(found[:, 2] >= 0.0, found[:, 2], np.nan)
+        value = found[:, 0] + found[:, 1] + nu * np.log(TWO_PI * at.s2) + r2 / at.s2 - p.log_weights
         value = value + 2.0 * nu * np.log(p.y_shift.scale) + 2.0 * p.log_det_x
-        return -0.5 * (value + np.log(TWO_PI * spreads**2).sum(axis=1))
+        value = -0.5 * (value + np.log(TWO_PI * at.spreads**2).sum(axis=1))
+        return np.where(np.isfinite(value), value, -np.inf)
 
-    def _extras(self, z: np.ndarray) -> np.ndarray:
-        return z[:, self.units.coordinates.extras]
-
-    def _solve(self, z: np.ndarray, normals: NormalPriors) -> tuple[Solution, float] | None:
-        """The factorisation at one point, and σ'²; None where it fails."""
-        coords, units = self.units.coordinates, self.units
-        sigma = coords.sigmas(z[None])
-        s2 = float(sigma[0] / units.scale) ** 2
-        lam = [v[0] for v in units.lam(coords.factors(z[None]), sigma)]
-        if not (s2 > 0.0 and np.isfinite(s2) and all(np.all(np.isfinite(v)) for v in lam)):
-            return None
-        if len(normals):
-            q = s2 / normals.spreads(self._extras(z[None]))[0] ** 2
-            xy = units.products.xy + (normals.rows.T * q) @ normals.rows
-            self.elimination.products = replace(units.products, xy=xy)
-        else:
-            self.elimination.products = units.products
-        solution = self.elimination.solve(lam)
-        if solution is None or not np.isfinite(solution.r2) or solution.r2 < 0.0:
-            return None
-        return solution, s2
-
-    # --- the gradient --------------------------------------------------------------------------------------------
-    def slopes(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        if not self.one_factor:
-            return each(self.slope, z)
-        from ..numerics import collapsed as kernels
-
-        static, q, lam, sigma, factors = self._arrays(z)
-        if np.max(np.abs(lam), initial=0.0) > LARGEST:
-            return each(self.slope, z)
-        coords, s2 = self.units.coordinates, sigma**2
-        out, by_lam, h = np.empty((len(z), 3)), np.empty_like(lam), np.empty_like(q)
-        kernels.slopes(*static, q, lam, s2, out, by_lam, h)
-        spreads = self.normals.spreads(self._extras(z))
-        values = self._assembled(out[:, 0], out[:, 1], np.where(out[:, 2] >= 0.0, out[:, 2], np.nan), s2, spreads)
-        slopes = np.zeros_like(z)
-        if self.units.products.factors:
-            slopes += coords.pull(z, factors, self.units.by_term([by_lam], sigma * self.units.scale))
-        if coords.sigma >= 0:
-            p = self.units.products
-            through = (by_lam * lam).sum(axis=(1, 2))
-            slopes[:, coords.sigma] += out[:, 2] / s2 - (p.n - p.p) - h.sum(axis=1) - through
-        for j in np.flatnonzero(self.normals.scale >= 0):
-            slopes[:, coords.extras.start + self.normals.scale[j]] += h[:, j] - 1.0
-        return np.asarray(values), slopes
-
-    def slope(self, z: np.ndarray) -> tuple[float, np.ndarray]:
-        """One point, by the elimination."""
-        out = np.zeros_like(z)
-        normals = self.normals
-        point = self._solve(z, normals)
-        if point is None:
-            return -np.inf, out
-        solution, s2 = point
-        coords, elimination = self.units.coordinates, self.elimination
-        spreads = normals.spreads(self._extras(z[None]))
-        value = float(self._assembled(solution.log_det, solution.log_det_x, solution.r2, s2, spreads)[0])
-        sigma = coords.sigmas(z[None])
-        inverse = elimination.inverse(True)
-        u = elimination.by_factor(solution.u) if self.units.products.factors else []
-        state = State(z, value, s2, solution, tuple(elimination.lam))
-        ze = self.likelihood.scores(state, u)
-        by_lam = [zz.T @ uu / s2 - total for zz, uu, total in zip(ze, u, inverse.sums, strict=True)]
-        factors = coords.factors(z[None])
-        out += coords.pull(z[None], factors, self.units.by_term([v[None] for v in by_lam], sigma))[0]
-        h = _of_priors(normals, solution.beta, inverse.PXX, s2, spreads[0])
-        if coords.sigma >= 0:
-            p = self.units.products
-            through = sum(float((slope * lam).sum()) for slope, lam in zip(by_lam, state.lam, strict=True))
-            out[coords.sigma] += solution.r2 / s2 - (p.n - p.p) - float(h.sum()) - through
-        for j in np.flatnonzero(normals.scale >= 0):
-            out[coords.extras.start + normals.scale[j]] += h[j] - 1.0
-        return value, out
-
-    # --- draws ---------------------------------------------------------------------------------------------------
-    def complete(self, z: np.ndarray, rng: np.random.Generator) -> Completed:
-        coords, units = self.units.coordinates, self.units
-        factors, sigma = coords.factors(z), coords.sigmas(z)
-        shapes = [(f.n_levels, f.k) for f in units.products.factors]
-        u = [np.empty((len(z), *shape)) for shape in shapes]
-        inside = np.empty((len(z), units.products.p))
-        step = max(1, CHUNK // max(self.elimination.q, 1))
-        for first in range(0, len(z), step):
-            part = slice(first, min(first + step, len(z)))
-            self._draw(z[part], rng, [v[part] for v in u], inside[part])
-        beta = units.beta(inside)
-        log_weights = self.normals.log_weights(beta, self._extras(z))
-        return Completed(
-            beta=units.shown(beta),
-            sigma=None if units.known else sigma,
-            covariances=tuple(f @ f.transpose(0, 2, 1) for f in factors),
-            effects=units.effects(u, factors),
-            log_weights=log_weights,
-        )
-
-    def _draw(self, z: np.ndarray, rng: np.random.Generator, u: list[np.ndarray], inside: np.ndarray) -> None:
-        """Standard-normal effects and internal coefficients of some points, into `u` and `inside`."""
-        elimination, p = self.elimination, self.units.products.p
-        noise = rng.standard_normal((len(z), elimination.q + p))
+    # --- values and gradients ------------------------------------------------------------------------------------
+    def values(self, z: np.ndarray) -> np.ndarray:
+        at = self._at(z)
+        found = np.full((len(z), 3), np.nan)
         if self.one_factor:
             from ..numerics import collapsed as kernels
 
-            static, q, lam, sigma, _ = self._arrays(z)
-            effects = u[0] if u else np.empty((len(z), 0, 1))
-            kernels.draw(*static, q, lam, sigma, noise, effects, inside)
-            return
-        for i, row in enumerate(z):
-            point = self._solve(row, self.normals)
-            if point is None:
-                inside[i] = np.nan
+            kernels.evaluate(*self._static(at), found)
+        else:
+            for i in range(len(z)):
+                solution = self._solve(at, i, self.normals)
+                if solution is not None:
+                    found[i] = solution.log_det, solution.log_det_x, solution.r2
+        return self._assembled(found, at)
+
+    def slopes(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        at, coords, p = self._at(z), self.units.coordinates, self.units.products
+        found, by_lam, h = self._derivatives(at)
+        out = coords.pull(z, at.factors, self.units.by_term(by_lam, at.sigma))
+        if coords.sigma >= 0:
+            through = sum(((slope * lam).sum(axis=(1, 2)) for slope, lam in zip(by_lam, at.lam, strict=True)), 0.0)
+            out[:, coords.sigma] += found[:, 2] / at.s2 - (p.n - p.p) - h.sum(axis=1) - through
+        for j in np.flatnonzero(self.normals.scale >= 0):
+            out[:, coords.extras.start + self.normals.scale[j]] += h[:, j] - 1.0
+        return self._assembled(found, at), out
+
+    def _derivatives(self, at: At) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
+        """What values need (N, 3), −½ ∂d/∂λ of every factor (N, k, k), and h_j (N, J)."""
+        found, by_lam, h = np.full((len(at), 3), np.nan), [np.zeros_like(v) for v in at.lam], np.zeros_like(at.q)
+        if self.one_factor and all(np.max(np.abs(v), initial=0.0) <= LARGEST for v in at.lam):
+            from ..numerics import collapsed as kernels
+
+            static = self._static(at)
+            kernels.slopes(*static, at.s2, found, by_lam[0] if by_lam else np.zeros_like(static[-1]), h)
+            return found, by_lam, h
+        for i in range(len(at)):
+            solution = self._solve(at, i, self.normals)
+            if solution is None:
                 continue
-            solution, s2 = point
-            root = float(np.sqrt(s2))
+            found[i] = solution.log_det, solution.log_det_x, solution.r2
+            inverse = self.elimination.inverse(True)
+            u = self.elimination.by_factor(solution.u) if by_lam else []
+            state = State(np.zeros(0), 0.0, float(at.s2[i]), solution, tuple(self.elimination.lam))
+            ze = self.likelihood.scores(state, u)
+            for out, zz, uu, total in zip(by_lam, ze, u, inverse.sums, strict=True):
+                out[i] = zz.T @ uu / at.s2[i] - total
+            h[i] = _of_priors(self.normals, solution.beta, inverse.PXX, float(at.s2[i]), at.spreads[i])
+        return found, by_lam, h
+
+    # --- draws ---------------------------------------------------------------------------------------------------
+    def complete(self, z: np.ndarray, rng: np.random.Generator) -> Completed:
+        units = self.units
+        u = [np.zeros((len(z), f.n_levels, f.k)) for f in units.products.factors]
+        inside = np.full((len(z), units.products.p), np.nan)
+        step = max(1, CHUNK // max(self.elimination.q, 1))
+        for first in range(0, len(z), step):
+            part = slice(first, min(first + step, len(z)))
+            self._draw(self._at(z[part]), rng, [v[part] for v in u], inside[part])
+        beta = units.beta(inside)
+        factors = units.coordinates.factors(z)
+        return Completed(
+            beta=units.shown(beta),
+            sigma=None if units.known else units.coordinates.sigmas(z),
+            covariances=tuple(f @ f.transpose(0, 2, 1) for f in factors),
+            effects=units.effects(u, factors),
+            log_weights=self.normals.log_weights(beta, z[:, units.coordinates.extras]),
+        )
+
+    def _draw(self, at: At, rng: np.random.Generator, u: list[np.ndarray], inside: np.ndarray) -> None:
+        """Standard-normal effects and internal coefficients of some points, into `u` and `inside`."""
+        elimination, root = self.elimination, np.sqrt(at.s2)
+        noise = rng.standard_normal((len(at), elimination.q + self.units.products.p))
+        if self.one_factor:
+            from ..numerics import collapsed as kernels
+
+            kernels.draw(*self._static(at), root, noise, u[0] if u else np.empty((len(at), 0, 1)), inside)
+            return
+        for i in range(len(at)):
+            solution = self._solve(at, i, self.normals)
+            if solution is None:
+                continue
             of_u, of_beta = elimination.backward(*np.vsplit(noise[i][:, None].copy(), [elimination.q]))
-            inside[i] = solution.beta + root * of_beta[:, 0]
-            if elimination.q:
-                for out, drawn in zip(u, elimination.by_factor(solution.u / root + of_u[:, 0]), strict=True):
-                    out[i] = drawn
+            inside[i] = solution.beta + root[i] * of_beta[:, 0]
+            for out, drawn in zip(u, elimination.by_factor(solution.u / root[i] + of_u[:, 0]), strict=True):
+                out[i] = drawn
 
 
 def _of_priors(

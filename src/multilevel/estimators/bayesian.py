@@ -13,6 +13,7 @@ from ..fit.estimates import Estimates
 from ..fit.prior_conflict import prior_warnings
 from ..fit.sample import Sample
 from ..fit.sampled import estimates_of
+from ..model.memory import check_draws
 from .base import Estimator
 from .propriety import check_propriety
 
@@ -42,6 +43,7 @@ class Bayesian(Estimator):
 
     def estimate(self, model: Model) -> Estimates:
         check_propriety(model)
+        check_draws(model.design, self.draws * self.chains)
         with np.errstate(all="ignore"):
             sample = self.sample(model)
         return estimates_of(model, sample, prior_warnings(model))

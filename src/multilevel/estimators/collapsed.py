@@ -23,7 +23,7 @@ from .bayesian import Bayesian
 
 if TYPE_CHECKING:
     from ..model.model import Model
-    from ..samplers.importance import Drawn
+    from ..samplers.importance import Drawn, Weighted
 
 MOST_COORDINATES = 20  # beyond which importance sampling is not tried
 TRUSTED = 0.7  # k̂ up to which its draws are
@@ -34,12 +34,46 @@ PATIENCE = 5.0  # seconds that evaluating points may take, roughly
 
 @dataclass(frozen=True)
 class Collapsed(Bayesian):
-    """Settings: those of every Bayesian estimator; `tune` counts only where NUTS has to step in.
+    """Independent draws from the posterior, with a certificate.
+
+        p(θ, σ | y) ∝ p(θ, σ) ∫∫ p(y | β, u, θ, σ) p(β) du dβ
+
+    Parameters
+    ----------
+    draws, chains, seed : int
+        ``draws * chains`` independent draws, dealt to chains as diagnostics expect them.
+    tune : int
+        Counts only where NUTS has to step in.
+
+    Returns
+    -------
+    A fit whose `fit.estimates.certainty.sample` holds the draws. Its `info` says what drew them ("sampler"), the Pareto
+    shape of the weights ("khat"), what they are worth ("ess"), and log p(y) where all priors are proper
+    ("log_evidence").
+
+    Raises
+    ------
+    SettingError
+        For settings out of range.
+    MemoryNeededError
+        When all draws of all group effects do not fit into memory.
 
     Notes
     -----
-    Draws are independent. NUTS draws the parameters where k̂ is above 0.7 or more than 20 parameters are left;
-    `fit.sample.info["sampler"]` says which of both did.
+    NUTS draws the parameters where k̂ is above 0.7, or more than 20 of them are left. With few groups the prior of a
+    standard deviation decides: look at `fit.prior_sensitivity()`.
+
+    Examples
+    --------
+    >>> import multilevel as ml
+    >>> model = ml.Model("score ~ 1 + (1 | school)", ml.datasets.load("schools"))
+    >>> fit = model.fit("collapsed", draws=250)
+    >>> fit.estimates.certainty.sample.info["exact"]
+    True
+
+    References
+    ----------
+    Geweke (1989), Econometrica 57; Vehtari, Simpson, Gelman, Yao & Gabry (2024), JMLR 25(72).
     """
 
     def sample(self, model: Model) -> Sample:
@@ -47,7 +81,8 @@ class Collapsed(Bayesian):
         if target.d <= MOST_COORDINATES:
             from ..samplers.importance import draw
 
-            drawn = draw(target, self.draws * self.chains, self.seed, *_points(target))
+            wanted = self.draws * self.chains
+            drawn = draw(target, wanted, self.seed, *_points(target), points=_by_nodes(model, target, self.seed))
             if drawn.khat <= TRUSTED:
                 return self._independent(target, drawn)
             return self._chained(model, drawn.khat)
@@ -107,6 +142,16 @@ def _target(model: Model) -> Any:
     from ..core.marginal import LaplacePosterior
 
     return LaplacePosterior(model)
+
+
+def _by_nodes(model: Model, target: Any, seed: int) -> Weighted | None:
+    """Points of a generalized model, whose coefficients are nearly normal given the rest: those of nested Laplace."""
+    if model.is_linear:
+        return None
+    from ..samplers.nested import nested_points
+
+    least, most, _ = _points(target)
+    return nested_points(target, min(2 * least, most), np.random.default_rng([seed, target.d]))[0]
 
 
 def _points(target: Any) -> tuple[int, int, float]:

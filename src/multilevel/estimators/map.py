@@ -54,7 +54,7 @@ class MAP(Bayesian):
             raise SettingError(
                 f"there is no mode: the prior {poles[0].prior} of {printable(poles[0].name)} is infinite at zero",
                 code="E_PRIOR",
-                hint='Draw from the posterior, with "nuts" for instance, or use a normal or Laplace prior.',
+                hint='Draw from the posterior with "collapsed" or "gibbs", or use a normal or Laplace prior.',
             )
 
     def sample(self, model: Model) -> Sample:

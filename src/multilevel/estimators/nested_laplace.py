@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from ..samplers.importance import Weighted
 
 TRUSTED = 0.7  # k̂ up to which weighted draws count as exact
-FEWEST, POINTS = 1024, 8192
-PATIENCE = 4.0  # seconds that evaluating points may take, roughly
+FEWEST, POINTS = 256, 8192
+PATIENCE = 3.0  # seconds that evaluating points may take, roughly
 SPARE = 1.5  # completed draws for each one kept, where weights choose among them
 
 
@@ -68,7 +68,7 @@ class NestedLaplace(Bayesian):
         points, nodes = nested_points(target, size, np.random.default_rng(first))
         rng = np.random.default_rng(second)
         wanted = self.draws * self.chains
-        many = wanted if self.exact is False else int(SPARE * wanted)
+        many = wanted if self.exact is False or target.surface is not None else int(SPARE * wanted)
         index = rng.permutation(systematic(points.log_weights, many, rng))
         completed = target.complete(points.z[index], rng)
         given = np.where(np.isnan(completed.log_weights), -np.inf, completed.log_weights)

@@ -157,7 +157,7 @@ class Answers:
         return term_tests(self, term, **settings)
 
     def hypothesis(self: Any, *statements: Any, **settings: Any) -> Any:
-        """Posterior probability of statements such as ``"x > 0"``, ``"a = b"``; see `inference.hypothesis.hypothesis`."""
+        """Posterior probability of statements such as ``"x > 0"``; see `inference.hypothesis.hypothesis`."""
         from ..inference.hypothesis import hypothesis
 
         return hypothesis(self, *statements, **settings)

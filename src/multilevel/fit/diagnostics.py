@@ -117,7 +117,8 @@ def _warnings(model: Model, sample: Sample, seen: Worst) -> Iterator[MultilevelW
     divergent = int(np.sum(sample.stats.get("divergent", 0)))
     if divergent:
         yield _divergent(sample, divergent)
-    dealt = sample.info.get("ess") is not None  # to chains at random: R̂ would say nothing of the sampler
+    # independent draws are dealt to chains at random: R̂ would say nothing of the sampler
+    dealt = sample.info.get("ess") is not None and not sample.stats
     high = [] if dealt else seen.high_rhat(enough)
     if high:
         yield _disagreement(model, sample, high)
@@ -130,10 +131,8 @@ def _warnings(model: Model, sample: Sample, seen: Worst) -> Iterator[MultilevelW
 
 
 def _partial(sample: Sample) -> MultilevelWarning:
-    asked = sample.info.get("draws")
-    of_asked = f" of {asked}" if asked else ""
     return ConvergenceWarning(
-        f"sampling was interrupted: {sample.draws}{of_asked} draws a chain were kept",
+        f"sampling was interrupted: {sample.draws} draws a chain were kept",
         code="W_PARTIAL",
         hint="Run it to the end before reporting numbers.",
         draws=sample.draws,
@@ -165,11 +164,13 @@ def _longer(sample: Sample, factor: float) -> str:
 
 def _disagreement(model: Model, sample: Sample, found: list[tuple[of.Key, float]]) -> MultilevelWarning:
     names = _named(model, found, ".3f")
+    nearly = max(value for _, value in found) < HIGH_RHAT
+    remedy = f"Raise tune and draws ({_longer(sample, 2.0)})"
+    stay = "chains that stay apart mean several modes, or a parameter that data and priors do not identify"
     return ConvergenceWarning(
-        f"the chains have not mixed: R-hat above {MOST_RHAT} for {names}",
+        f"the chains have not {'quite ' if nearly else ''}mixed: R-hat above {MOST_RHAT} for {names}",
         code="W_RHAT",
-        hint=f"Do not use these draws. Raise tune and draws ({_longer(sample, 2.0)}), and look at ml.plot.trace: "
-        "chains that stay apart mean several modes, or a parameter that data and priors do not identify.",
+        hint=f"{remedy}." if nearly else f"Do not use these draws. {remedy}, and look at ml.plot.trace: {stay}.",
         parameters=[of.address(model, key) for key, _ in found],
     )
 

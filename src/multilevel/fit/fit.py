@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ..model.model import Model
     from .draws import Draws
     from .estimates import Estimates
+    from .sample import Sample
     from .summary import Summary
 
 RESIDUALS = ("response", "pearson", "standardized", "deviance", "working", "quantile")
@@ -52,7 +53,8 @@ class Fit(Answers):
     Tables are data frames of the kind that the model's data came in (pandas, polars or Arrow); `glossary.MEANING`
     explains their columns. Intervals of fixed effects use t quantiles with Satterthwaite's degrees of freedom,
     those of standard deviations the profile likelihood where that takes less than seconds. Generalized models have
-    normal quantiles, and z statistics with infinite degrees of freedom.
+    normal quantiles, and z statistics with infinite degrees of freedom. Of sampled fits estimates are posterior means,
+    standard errors posterior standard deviations, intervals quantiles; `diagnostics` says how good the draws are.
 
     Examples
     --------
@@ -136,6 +138,10 @@ class Fit(Answers):
 
     @property
     def converged(self) -> bool:
+        """Whether the search ended at an optimum; of sampled fits, whether nothing speaks against the draws.
+
+        The warnings say what does: R̂, effective draws, divergences, an interrupted run (`docs/diagnostics.md`).
+        """
         return self.estimates.converged
 
     @property
@@ -151,13 +157,17 @@ class Fit(Answers):
     @property
     def sampled(self) -> bool:
         """Whether the draws come from a sampler (false: from the approximation of a likelihood fit)."""
-        return self.estimates.certainty.sample is not None
+        return self.sample is not None
+
+    @property
+    def sample(self) -> Sample | None:
+        """What the sampler handed over: draws by chain, its statistics and settings; None for other fits."""
+        return self.estimates.certainty.sample
 
     @property
     def partial(self) -> bool:
         """Whether sampling was interrupted, and only the draws made until then are there."""
-        sample = self.estimates.certainty.sample
-        return sample is not None and bool(sample.info.get("partial", False))
+        return self.sample is not None and bool(self.sample.info.get("partial", False))
 
     @property
     def sigma(self) -> float | None:
@@ -227,7 +237,10 @@ class Fit(Answers):
     # --- tables --------------------------------------------------------------------------------------------------
     @property
     def fixed_effects(self) -> Any:
-        """Table of the fixed effects: term, estimate, std_error, df, statistic, p_value, lower, upper."""
+        """Table of the fixed effects: term, estimate, std_error, df, statistic, p_value, lower, upper.
+
+        Of sampled fits posterior means, sds and quantiles, without tests (NaN), with rhat, ess_bulk and ess_tail.
+        """
         return self._frame(tables.fixed_effects(self, self.level))
 
     @property

@@ -18,7 +18,6 @@ from .blocks import Block, Grid, Lines
 
 if TYPE_CHECKING:
     from .fit import Fit
-    from .sample import Sample
 
 MOST_LABEL = 40
 DIGITS = 3  # of the posterior sd: draws do not support more
@@ -39,11 +38,12 @@ def _head(fit: Fit) -> Lines:
     lines += [f" Family: {family_text(model)}", f"  Links: {_links(fit)}", f"   Data: {data_line(model)}{_levels(fit)}"]
     weights = weights_line(model)
     lines += [f"Weights: {weights}"] if weights else []
-    lines += [f"  Draws: {draws_line(sample)}", f"Sampler: {sampler_line(fit)}", f" Priors: {priors_line(fit)}"]
+    lines += [f"  Draws: {draws_line(fit)}", f"Sampler: {sampler_line(fit)}", f" Priors: {priors_line(fit)}"]
     kind = title(model).removesuffix(" (no grouping term)")
     start = kind[0].lower() + kind[1:]
     partial = ", PARTIAL: it was interrupted" if fit.partial else ""
-    return Lines(f"Bayesian {start}, sampled{partial}", tuple(lines))
+    how = "approximated" if sample.info.get("exact") is False else "sampled"
+    return Lines(f"Bayesian {start}, {how}{partial}", tuple(lines))
 
 
 def _links(fit: Fit) -> str:
@@ -57,14 +57,14 @@ def _levels(fit: Fit) -> str:
     return f"; levels: {groups}" if groups else ""
 
 
-def draws_line(sample: Sample) -> str:
+def draws_line(fit: Fit) -> str:
     """``4 chains of 1000 after 1000 for tuning: 4000 in all``."""
+    sample = _sample(fit)
     chains = "1 chain" if sample.chains == 1 else f"{sample.chains} chains"
-    asked, tune = sample.info.get("draws"), sample.info.get("tune")
-    partial = bool(sample.info.get("partial", False))
-    of_asked = f" of {asked} asked for" if partial and asked else ""
+    asked, tune = getattr(fit.estimator, "draws", sample.draws), sample.info.get("tune")
+    of_asked = f" (of {asked})" if fit.partial and asked > sample.draws else ""
     tuned = f" after {tune} for tuning" if tune else ""
-    stopped = " (PARTIAL: sampling was interrupted)" if partial else ""
+    stopped = " (PARTIAL: sampling was interrupted)" if fit.partial else ""
     return f"{chains} of {sample.draws}{of_asked}{tuned}: {sample.chains * sample.draws} in all{stopped}"
 
 

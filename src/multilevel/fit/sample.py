@@ -29,7 +29,7 @@ class Sample:
     stats : of the sampler, name → (C, S): "divergent", "tree_depth", "energy", "acceptance", "step_size", "n_steps"
     info : of the whole run: "sampler" (what is told in the summary), "exact" (bool: draws are from the posterior
         itself), "khat", "points" and "ess" (of importance weights: how many, and what they are worth), "tune", "seed",
-        "partial" (interrupted), "draws" (a chain, asked for), "max_depth", "log_evidence", …
+        "partial" (interrupted), "max_depth", "log_evidence", …
     """
 
     beta: np.ndarray

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +75,11 @@ class SampledCertainty(Certainty):
         return np.asarray(out)
 
     def spread(self, rows: Combination, parameters: bool = True) -> Spread:
-        variance = np.var(self.combinations(rows), axis=0, ddof=1)
+        step = max(1, CHUNK // (self.sample.chains * self.sample.draws))
+        parts = [np.zeros(0)]
+        for at in range(0, len(rows.x), step):
+            parts.append(np.var(self.combinations(_rows(rows, slice(at, at + step))), axis=0, ddof=1))
+        variance = np.concatenate(parts)
         return Spread(variance, np.full(len(variance), np.inf))
 
     def covariance(self, rows: Combination) -> np.ndarray:
@@ -114,9 +118,7 @@ class SampledCertainty(Certainty):
         return out
 
     def effect_variance(self, rows: Combination) -> np.ndarray:
-        from dataclasses import replace
-
-        return np.var(self.combinations(replace(rows, x=np.zeros_like(rows.x))), axis=0, ddof=1)
+        return self.spread(replace(rows, x=np.zeros_like(rows.x))).variance
 
     def draw(self, n: int, rng: np.random.Generator) -> Mapping[str, Any]:
         """`n` of the draws, with repetition only where there are fewer."""
@@ -132,6 +134,11 @@ class SampledCertainty(Certainty):
         if sample.sigma is not None:
             out["sigma"] = sample.flat(sample.sigma)[index]
         return out
+
+
+def _rows(rows: Combination, at: slice) -> Combination:
+    """Some of the combinations."""
+    return Combination(rows.x[at], tuple(c[at] for c in rows.codes), tuple(z[at] for z in rows.z))
 
 
 def _intervals(draws: np.ndarray, level: float) -> list[tuple[float, float]]:

@@ -137,7 +137,7 @@ def hypothesis(fit: Fit, *statements: str | Sequence[str], level: float | None =
             code="E_NOT_SAMPLED",
             hint='Fit with "nuts" or "collapsed"; fit.test() tests the terms of this fit.',
         )
-    flat = [s for given in statements for s in ([given] if isinstance(given, str) else given)]
+    flat = [s for given in statements for s in (given if isinstance(given, list | tuple) else [given])]
     if not flat:
         raise SettingError("hypothesis() needs a statement", code="E_HYPOTHESIS", hint='Write "x > 0".')
     chosen = fit.level if level is None else check_level(level)
@@ -204,9 +204,9 @@ def _answered(asked: Hypothesis, posterior: PosteriorDraws, prior: PriorDraws, l
             hint='Name one: "x > 0", "sd[g] > 1".',
         )  # fmt: skip
     total = posterior.sample.chains * posterior.sample.draws
-    draws = np.broadcast_to(
-        np.asarray(asked.left.value(posterior), dtype=float) - asked.right.value(posterior), (total,)
-    )
+    with np.errstate(all="ignore"):
+        value = np.asarray(asked.left.value(posterior), dtype=float) - asked.right.value(posterior)
+    draws = np.broadcast_to(value, (total,))
     good = draws[np.isfinite(draws)]
     if not len(good):
         raise SettingError(
@@ -233,8 +233,9 @@ def _evidence(asked: Hypothesis, draws: np.ndarray, prior: PriorDraws) -> tuple[
     if flat:
         text = f'"{printable(asked.text, 60)}" has no evidence ratio: the prior of {printable(flat[0], 40)} is flat.'
         return float("nan"), float("nan"), text
-    left: Any = asked.left.value(prior)  # type: ignore[arg-type]
-    before = np.broadcast_to(np.asarray(left - asked.right.value(prior), dtype=float), (prior.n,))  # type: ignore[arg-type]
+    with np.errstate(all="ignore"):
+        left, right = (side.value(prior) for side in (asked.left, asked.right))  # type: ignore[arg-type]
+    before = np.broadcast_to(np.asarray(left - right, dtype=float), (prior.n,))
     bottom, top = density_at(before, 0.0), density_at(draws, 0.0)
     if bottom == 0.0:
         return float("nan"), float("nan"), f'"{printable(asked.text, 60)}": the prior rules it out.'

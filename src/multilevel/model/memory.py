@@ -61,3 +61,21 @@ def check(design: Design) -> None:
             f"the fit of {design.n} rows needs about {need / 1e9:.1f} GB and {have / 1e9:.1f} GB are free",
             hint="Use fewer coefficients per group, or aggregate rows that share covariates and groups with weights().",
         )
+
+
+COPIES = 2.5  # of all draws that exist at once while they are made and kept
+
+
+def check_draws(design: Design, draws: int) -> None:
+    """Refuse draws of all coefficients and group effects that would not fit into memory."""
+    numbers = len(design.fixed_names) + sum(len(g.levels) * len(g.names) + len(g.names) ** 2 for g in design.groups)
+    need = COPIES * 8.0 * draws * numbers
+    if need < 1e8:
+        return
+    have = available()
+    if need > SPARE * have:
+        raise MemoryNeededError(
+            f"{draws} draws of {numbers} coefficients and effects need about {need / 1e9:.1f} GB and "
+            f"{have / 1e9:.1f} GB are free",
+            hint=f"Use fewer draws, at most {int(SPARE * have / need * draws)} in all chains.",
+        )

@@ -7,12 +7,12 @@
     MCSE      the Monte Carlo standard errors of means, standard deviations and quantiles that follow
     E-BFMI    mean squared step of the energy over its variance
 
-Arrays of draws are (chains, draws, …), and everything is done for all quantities at once: thousands of group effects take a
-fraction of a second. Only the mean of the chains' autocovariances enters, so that there is one inverse transform for a
-quantity. Constant and undefined quantities have no diagnostics: NaN.
+Arrays of draws are (chains, draws, …), and everything is done for many quantities at once. Only the mean of the chains'
+autocovariances enters, so that there is one inverse transform for a quantity. Constant and undefined quantities have no
+diagnostics: NaN.
 
-References: Vehtari, Gelman, Simpson, Carpenter & Bürkner (2021), Bayesian Analysis 16, 667–718 (R̂ and ESS: sections 3.1,
-4.1–4.3); Geyer (1992), Statistical Science 7; Betancourt (2016), arXiv:1604.00695 (E-BFMI).
+References: Vehtari, Gelman, Simpson, Carpenter & Bürkner (2021), Bayesian Analysis 16, 667–718 (R̂: section 4.1, ESS:
+3.2 and 4.2–4.3); Geyer (1992), Statistical Science 7; Betancourt (2016), arXiv:1604.00695 (E-BFMI).
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def _scores(x: np.ndarray, folded: bool = True) -> tuple[np.ndarray, np.ndarray]
     order = np.argsort(flat, axis=1)
     ordered = np.take_along_axis(flat, order, axis=1)
     table, out = _score_table(flat.shape[1]), np.empty_like(flat)
-    np.put_along_axis(out, order, table[_twice_ranks(ordered)], axis=1)
+    np.put_along_axis(out, order, _of_ordered(ordered, table), axis=1)
     if not folded:
         return out.reshape(halves.shape), halves
     n = flat.shape[1]
@@ -149,7 +149,7 @@ def _scores(x: np.ndarray, folded: bool = True) -> tuple[np.ndarray, np.ndarray]
     again = np.argsort(distance, axis=1, kind="stable")
     ranked = np.empty_like(flat)
     nearest = np.take_along_axis(distance, again, axis=1)
-    np.put_along_axis(ranked, np.take_along_axis(order, again, axis=1), table[_twice_ranks(nearest)], axis=1)
+    np.put_along_axis(ranked, np.take_along_axis(order, again, axis=1), _of_ordered(nearest, table), axis=1)
     return out.reshape(halves.shape), ranked.reshape(halves.shape)
 
 
@@ -160,10 +160,10 @@ def _score_table(n: int) -> np.ndarray:
     return np.asarray(ndtri((np.arange(2 * n + 1) / 2.0 - 0.375) / (n + 0.25)))
 
 
-def _twice_ranks(ordered: np.ndarray) -> np.ndarray:
-    """Twice the ranks 1 … n of ordered rows (m, n); equal values share the mean of theirs."""
+def _of_ordered(ordered: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """Scores of ordered rows (m, n); equal values share that of the mean of their ranks."""
     m, n = ordered.shape
-    out = np.broadcast_to(np.arange(2, 2 * n + 1, 2), (m, n))
+    out = np.broadcast_to(table[2::2], (m, n))
     fresh = np.ones((m, n), dtype=bool)
     np.not_equal(ordered[:, 1:], ordered[:, :-1], out=fresh[:, 1:])
     tied = np.flatnonzero(~fresh.all(axis=1))
@@ -171,7 +171,7 @@ def _twice_ranks(ordered: np.ndarray) -> np.ndarray:
         out = out.copy()
         starts = np.flatnonzero(fresh[tied].ravel())
         ends = np.append(starts[1:], len(tied) * n)
-        out[tied] = np.repeat(starts % n + (ends - 1) % n + 2, ends - starts).reshape(len(tied), n)
+        out[tied] = np.repeat(table[starts % n + (ends - 1) % n + 2], ends - starts).reshape(len(tied), n)
     return out
 
 

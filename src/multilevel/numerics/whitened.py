@@ -117,9 +117,9 @@ def cholesky_back(r, by):
             by[i, j], by[j, i] = s, s
 
 
-@kernel(f"void({M2}, {M3}, {M3}, {M3}, {M3}, {M2}, {M2}, {V}, {M2}, {V}, {M2})")
-def eliminate_back(lam, A, T, R, Y, u, by_xi, c, by_F, by_f, by_lam):
-    """∂/∂λ += what u, F, f and −Σ log|R| pass on; `by_F` symmetric."""
+@kernel(f"void({M2}, {M3}, {M3}, {M3}, {M3}, {M2}, {M2}, {V}, {M2}, {V}, {M2}, {M3})")
+def eliminate_back(lam, A, T, R, Y, u, by_xi, c, by_F, by_f, by_lam, by_T):
+    """∂/∂λ += what u, F, f and −Σ log|R| pass on, and ∂/∂T where `by_T` is not empty; `by_F` symmetric."""
     L, k, p = A.shape[0], A.shape[1], T.shape[2] - 1
     by_y, by_r = np.zeros((k, p + 1)), np.zeros((k, k))
     for level in range(L):
@@ -157,6 +157,13 @@ def eliminate_back(lam, A, T, R, Y, u, by_xi, c, by_F, by_f, by_lam):
                     for j in range(k):
                         s += 2.0 * A[level, a, b] * lam[b, j] * by_r[j, i]
                 by_lam[a, i] += s
+        if len(by_T) > 0:
+            for a in range(k):
+                for x in range(p + 1):
+                    s = 0.0
+                    for i in range(k):
+                        s += lam[a, i] * by_y[i, x]
+                    by_T[level, a, x] = s
 
 
 @kernel(f"float64({M2}, {M3}, {M3}, {M2}, {V}, {V}, {M2}, {M3}, {M3}, {M2}, {V}, {V}, {M2})")
@@ -193,9 +200,12 @@ def forth(lam, A, T, G, r, noise, xi, R, Y, K, h, c, u):
     return log_jacobian
 
 
-@kernel(f"void({M2}, {M3}, {M3}, {M3}, {M3}, {M2}, {V}, {V}, {M2}, {M2}, {V}, {V}, {M2}, {M2})")
-def back(lam, A, T, R, Y, K, h, c, u, by_b, by_c, by_noise, by_xi, by_lam):
-    """From derivatives by b = λu and c to those by ξ_c, ξ and λ, of u'u/2 and the Jacobian too; `by_c` is used up."""
+@kernel(f"void({M2}, {M3}, {M3}, {M3}, {M3}, {M2}, {V}, {V}, {M2}, {M2}, {V}, {V}, {M2}, {M2}, {M3}, {M2}, {V})")
+def back(lam, A, T, R, Y, K, h, c, u, by_b, by_c, by_noise, by_xi, by_lam, by_T, by_F, by_f):
+    """From derivatives by b = λu and c to those by ξ_c, ξ, λ, T, G and r, of u'u/2 and the Jacobian too.
+
+    `by_c` is used up; `by_T` may be empty.
+    """
     L, k, p = A.shape[0], A.shape[1], len(c)
     by_u = np.zeros((L, k))
     for level in range(L):
@@ -206,7 +216,7 @@ def back(lam, A, T, R, Y, K, h, c, u, by_b, by_c, by_noise, by_xi, by_lam):
                 by_lam[a, i] += by_b[level, a] * u[level, i]
             by_u[level, i] = s
     effects_back(R, Y, by_u, by_xi, by_c)
-    by_f, by_F = np.zeros(p), np.zeros((p, p))
+    by_F[:] = 0.0
     for i in range(p):
         s = by_c[i]
         for m in range(i):
@@ -222,4 +232,4 @@ def back(lam, A, T, R, Y, K, h, c, u, by_b, by_c, by_noise, by_xi, by_lam):
             by_F[i, j] = -c[i] * by_noise[j] - by_f[i] * h[j]
         by_F[i, i] -= 1.0 / K[i, i]
     cholesky_back(K, by_F)
-    eliminate_back(lam, A, T, R, Y, u, by_xi, c, by_F, by_f, by_lam)
+    eliminate_back(lam, A, T, R, Y, u, by_xi, c, by_F, by_f, by_lam, by_T)

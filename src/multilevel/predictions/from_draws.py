@@ -136,16 +136,18 @@ def columns_of(
         return _response(fit, obs, eta, spread, means[:, :, 0], level, rng)
 
 
-def _means(fit: Fit, obs: Observations, eta: np.ndarray, spread: np.ndarray | None) -> tuple[np.ndarray, Mean]:
-    """E y of every draw and row, (S, n, K), averaged over groups where `spread` is given."""
+def _means(
+    fit: Fit, obs: Observations, eta: np.ndarray, spread: np.ndarray | None, rough: bool = False
+) -> tuple[np.ndarray, Mean]:
+    """E y of every draw and row, (S, n, K), averaged over groups where `spread` is given; `rough` by fewer nodes."""
     s, n, m = eta.shape
     mean = Mean(fit.model.distribution, tiled(obs, s))
     flat = eta.reshape(s * n, m)
-    found = mean.at(flat) if spread is None else _averaged(fit, mean, flat, spread.reshape(s * n, m))
+    found = mean.at(flat) if spread is None else _averaged(fit, mean, flat, spread.reshape(s * n, m), rough)
     return found.reshape(s, n, found.shape[1]), Mean(fit.model.distribution, obs)
 
 
-def _averaged(fit: Fit, mean: Mean, eta: np.ndarray, variance: np.ndarray) -> np.ndarray:
+def _averaged(fit: Fit, mean: Mean, eta: np.ndarray, variance: np.ndarray, rough: bool) -> np.ndarray:
     """E of the mean over N(η, variance): in closed form where there is one."""
     alone = not np.any(variance[:, 1:]) and mean.obs.bounds is None
     if alone and fit.model.link == "log" and fit.model.family in PROPORTIONAL:
@@ -153,7 +155,7 @@ def _averaged(fit: Fit, mean: Mean, eta: np.ndarray, variance: np.ndarray) -> np
     if alone and fit.model.link == "probit" and fit.model.family in SINGLE:
         return mean.at(eta / np.sqrt(1.0 + variance[:, :1]))
     varying = np.flatnonzero(variance.max(axis=0, initial=0.0) > 0.0)
-    if len(varying) > 1:
+    if len(varying) > 1 or (rough and len(varying)):
         return _by_product(mean, eta, np.sqrt(variance), varying[np.argsort(-variance[:, varying].mean(axis=0))])
     covariance = np.zeros((*variance.shape, variance.shape[1]))
     at = np.arange(variance.shape[1])

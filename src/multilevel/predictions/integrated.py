@@ -64,6 +64,21 @@ class Densities:
                 parts.append(self._integrate(self.obs.take(index), fixed, z, owner))
         return np.concatenate(parts)
 
+    def single_rows(self, obs: Observations, eta: np.ndarray, variance: np.ndarray) -> np.ndarray:
+        """log ∫ p(y_i | η_i + v) N(v; 0, variance_i) dv of rows one by one, (n,); variance (n, m) of one predictor."""
+        axis = int(np.argmax(variance.max(axis=0)))
+        if self.draws.fit.model.is_linear:
+            return _normal_rows(obs, eta, variance[:, 0])
+        out = []
+        for first in range(0, len(eta), CELLS // 4):
+            some = slice(first, first + CELLS // 4)
+            own = obs.take(some)
+            z, owner = np.sqrt(variance[some, axis])[:, None], np.array([axis])
+            panels = Panels(self.distribution, own, z, owner, np.arange(len(own)), len(own))
+            u, at = panels.modes(eta[some])
+            out.append(panels.log_integrals(eta[some], u, replace(at, second=positive_part(np.asarray(at.second)))))
+        return np.concatenate(out)
+
     def expected(self, index: np.ndarray, given: np.ndarray, own: Own) -> np.ndarray:
         """E y of some rows in each draw, (S, rows, K), at the mode of the effects that other rows give."""
         mean, out = self.distribution.mean, []
@@ -205,6 +220,12 @@ def _normal(obs: Observations, fixed: np.ndarray, z: np.ndarray) -> np.ndarray:
     explained = np.einsum("sq,sq->s", pulled, np.linalg.solve(inner, pulled[:, :, None])[:, :, 0])
     own = counts * (np.log(2.0 * np.pi) + np.log(sigma2) - np.log(weight)) + w * residual**2
     return np.asarray(-0.5 * (own.sum(axis=1) + log_det - explained))
+
+
+def _normal_rows(obs: Observations, eta: np.ndarray, variance: np.ndarray) -> np.ndarray:
+    """Normal rows one by one, with a variance more."""
+    total = np.exp(2.0 * eta[:, 1]) / (1.0 if obs.precision is None else obs.precision) + variance
+    return np.asarray(-0.5 * (np.log(2.0 * np.pi * total) + (obs.y - eta[:, 0]) ** 2 / total))
 
 
 def _filled(column: Column, n: int) -> np.ndarray:

@@ -46,8 +46,6 @@ def estimation(context: Context) -> Html:
     """Sampler, facts, state, diagnostics with the traces of the worst parameters, priors, warnings."""
     from ..fit.posterior_summary import draws_line, sampler_line
 
-    sample = context.fit.estimates.certainty.sample
-    assert sample is not None
     text = (
         "The posterior distribution of all parameters, given the data and the priors below, as draws. Estimates are "
         f"their means, standard errors their standard deviations, and intervals hold {coverage(context.fit.level)} "
@@ -55,7 +53,7 @@ def estimation(context: Context) -> Html:
     )
     return join(
         paragraph(tag("b", "Method: Bayesian, by sampling. "), text),
-        paragraph(f"Sampler: {shown(sampler_line(context.fit), 200)}. {draws_line(sample)}."),
+        paragraph(f"Sampler: {shown(sampler_line(context.fit), 200)}. {draws_line(context.fit)}."),
         facts(_facts(context)),
         _state(context),
         guarded(_diagnostics, context, "The diagnostics of the draws"),

@@ -12,8 +12,8 @@ Reference: Wendland (2005), Scattered Data Approximation (cubic radial functions
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
@@ -21,6 +21,20 @@ from .proposals import Mixture, Split
 
 DF = 6.0
 BEYOND = 1.5  # how far outside the nodes' range logarithms of scales may go
+
+
+def between(frame: Split, tau: np.ndarray, values: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """What interpolates values (K, m) known at nodes tau (K, ·), distances measured along the frame's axes."""
+    if len(tau) < tau.shape[1] + 2 or tau.shape[1] == 0:
+        mean = values.mean(axis=0)
+        return lambda at: np.tile(mean, (len(at), 1))
+    from scipy.interpolate import RBFInterpolator
+
+    def standard(at: np.ndarray) -> np.ndarray:
+        return np.asarray(np.linalg.solve(frame.axes, (at - frame.centre).T).T)
+
+    found = RBFInterpolator(standard(tau), values, kernel="cubic", degree=1, smoothing=1e-8)
+    return lambda at: np.asarray(found(standard(at)))
 
 
 class Conditional:
@@ -51,20 +65,12 @@ class Conditional:
         self.d = tau.shape[1] + self.p
 
     @cached_property
-    def _interpolate(self) -> Any:
-        if len(self.tau) < self.tau.shape[1] + 2 or self.tau.shape[1] == 0:
-            nearest = self.values.mean(axis=0)
-            return lambda x: np.tile(nearest, (len(x), 1))
-        from scipy.interpolate import RBFInterpolator
-
-        return RBFInterpolator(self._standard(self.tau), self.values, kernel="cubic", degree=1, smoothing=1e-8)
-
-    def _standard(self, tau: np.ndarray) -> np.ndarray:
-        return np.asarray(np.linalg.solve(self.frame.axes, (tau - self.frame.centre).T).T)
+    def _interpolate(self) -> Callable[[np.ndarray], np.ndarray]:
+        return between(self.frame, self.tau, self.values)
 
     def _inside(self, tau: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """ĉ (N, p) and the root (N, p, p) of the spread of c at τ."""
-        values = self._interpolate(self._standard(tau))
+        values = self._interpolate(tau)
         found, entries = values[:, : self.p], values[:, self.p :]
         known = self.values[:, self.p :]
         room = np.where(self.diagonal, BEYOND, 0.5)

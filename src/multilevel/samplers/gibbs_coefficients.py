@@ -123,7 +123,8 @@ def _precision(item: LinearPrior, x: np.ndarray, rng: np.random.Generator) -> np
     if name == "horseshoe":
         return np.array([_local(0.5 * float(v) ** 2, rng) for v in x])
     if name == "r2d2":
-        return 1.0 / _gig(float(getattr(item.prior, "shape")) - 0.5, x, rng)  # noqa: B009
+        order, unit = float(getattr(item.prior, "shape")) - 0.5, float(getattr(item.prior, "unit"))  # noqa: B009
+        return unit**2 / _gig(order, unit * x, rng)
     return np.ones(len(x))
 
 

@@ -21,7 +21,7 @@ from ..numerics.psis import psis
 from .cloud import Cloud, Points, first_proposals, learned
 from .mode import find_mode
 
-PILOT = 1024  # points that judge a proposal
+PILOT, SMALL_PILOT = 1024, 256  # points that judge a proposal: a quarter of what is made at least, within these
 LEAST, MOST = 4096, 2**16  # points in the end
 ROUNDS = 6  # of learning at most
 ATTEMPTS, FAIR_KHAT = 3, 0.5  # times that what was learned is tried on new points, while k̂ is above
@@ -81,10 +81,15 @@ def importance(target: Any, wanted: int = 8000, seed: Any = 0, least: int = LEAS
     least, most : int
         Bounds of the number of points that count.
     """
+    if target.d == 0:  # nothing is left to draw
+        nothing = np.zeros((1, 0))
+        value = target.log_density(nothing)
+        return Weighted(nothing, value, np.zeros(1), 0.0, float(wanted), float(value[0]), 0.0, nothing[0], 0)
     rng = np.random.default_rng(seed)
     mode, _, curvature = find_mode(target)
     cloud = Cloud(target, *first_proposals(target, mode, curvature))
-    points = cloud.add(cloud.shares(cloud.narrow, PILOT), rng)
+    pilot = int(np.clip(least // 4, SMALL_PILOT, PILOT))
+    points = cloud.add(cloud.shares(cloud.narrow, pilot), rng)
     if points.good:
         cloud.add(cloud.shares(cloud.narrow, _needed(points, wanted, least, most)), rng)
         points = cloud.all()
@@ -92,7 +97,7 @@ def importance(target: Any, wanted: int = 8000, seed: Any = 0, least: int = LEAS
             return _weighted(points, mode, 0)
     rounds = 0
     while rounds < ROUNDS and not (rounds and points.good):
-        points = cloud.add(cloud.shares(learned(cloud.all()), 2 * PILOT), rng)
+        points = cloud.add(cloud.shares(learned(cloud.all()), 2 * pilot), rng)
         rounds += 1
     for _ in range(ATTEMPTS):
         points = cloud.add(cloud.shares(learned(cloud.all()), _needed(points, wanted, least, most)), rng)
@@ -106,7 +111,7 @@ def _needed(points: Points, wanted: int, least: int, most: int) -> int:
     """How many points are effectively as many as are wanted; a power of two where it may be."""
     need = int(np.clip(wanted / max(points.share, SMALLEST_SHARE), least, most))
     even = 1 << (need - 1).bit_length()
-    return even if even <= min(most, 1.5 * need) else need
+    return even if even <= min(most, 1.25 * need) else need
 
 
 def _weighted(points: Points, mode: np.ndarray, rounds: int) -> Weighted:

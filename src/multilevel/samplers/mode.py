@@ -18,7 +18,7 @@ def find_mode(target: Any, start: np.ndarray | None = None) -> tuple[np.ndarray,
 
     The curvature is that of −log p, by differences of gradients, its eigenvalues kept positive.
     """
-    z = np.asarray(target.start() if start is None else start, dtype=float)
+    z = _supported(target, np.asarray(target.start() if start is None else start, dtype=float))
     value, slope = target.gradient(z)
     h = curvature(target, z)
     fresh = True
@@ -42,6 +42,19 @@ def find_mode(target: Any, start: np.ndarray | None = None) -> tuple[np.ndarray,
         if float(s @ y) > 1e-10 * float(np.sqrt((s @ s) * (y @ y))):
             h = h + np.outer(y, y) / float(s @ y) - np.outer(hs, hs) / float(s @ hs)
     return z, value, curvature(target, z)
+
+
+def _supported(target: Any, z: np.ndarray) -> np.ndarray:
+    """The point itself, or the best of some around it where it has no density: a prior may be bounded."""
+    if np.isfinite(target.log_density(z[None])[0]):
+        return z
+    rng = np.random.default_rng(0)
+    for size in (0.5, 1.0, 2.0, 4.0, 8.0):
+        near = z + size * rng.standard_normal((50, len(z)))
+        values = target.log_density(near)
+        if np.any(np.isfinite(values)):
+            return np.asarray(near[int(np.argmax(np.where(np.isfinite(values), values, -np.inf)))])
+    return z
 
 
 def _search(

@@ -5,7 +5,8 @@
 with p̃ from `core/marginal.py`, where the group effects are integrated out already. The τ (standard deviations,
 correlations, constants of the family) are not normal given y, the coefficients given τ nearly are: so they belong to
 the latent field, as in INLA. Nodes of τ stand along axes of the curvature at the mode, with a scale of their own on
-each side: a grid up to two parameters, a Gauss–Hermite rule up to four, and even points weighted by π̃/q beyond, or where τ is known too badly for so few nodes.
+each side: a grid up to two parameters, a Gauss–Hermite rule up to four, and even points weighted by π̃/q beyond, or
+where τ is known too badly for so few nodes.
 
 What comes out is a mixture of the nodes with c given τ interpolated between them (`samplers/conditional.py`): a
 proposal whose weights, p̃ over it, say how good it is.
@@ -25,7 +26,7 @@ from ..core.marginal import LaplacePosterior
 from ..numerics.hermite import product_rule
 from ..numerics.lattice import lattice
 from ..numerics.psis import Smoothed, psis
-from .conditional import Conditional
+from .conditional import Conditional, between
 from .importance import Weighted
 from .mode import find_mode
 from .proposals import Mixture, Proposal, Split, mixture, propose
@@ -40,7 +41,9 @@ LOOKS = np.array([1.5, 3.0])  # distances at which the density's fall sets the s
 NARROW, WIDE = 0.3, 4.0
 BROADER = 1.4  # how much wider a third of the points are proposed, more of them in the tails
 ROUNDS = 4  # of fitting another mixture to the weighted points, at most
-COMPONENTS = 4
+COMPONENTS, OUTER_COMPONENTS = 4, 8
+FAIR = 0.6  # k̂ with which no more mixtures are fitted
+INNER = 4096  # points of τ that the outer proposal is fitted to
 ENOUGH = 0.25  # effective share of the points with which none is fitted
 LEAST_EIGENVALUE = 1e-6
 
@@ -238,12 +241,28 @@ class NestedPosterior:
         reach = np.abs(frame.axes) @ np.diag(np.maximum(frame.left, frame.right))
         return bool(np.max(reach) < CLOSE_BY)
 
-    def proposal(self, nodes: Nodes, wide: bool = False) -> Conditional:
-        """The nodes' mixture over τ, and c given τ; `wide`: one for the tails."""
-        shares = np.sqrt(nodes.shares) if wide else nodes.shares
-        outer = Mixture(shares / shares.sum(), nodes.tau, (BROADER if wide else 1.0) * nodes.roots)
-        roots = BROADER * np.linalg.cholesky(nodes.wide) if wide else np.linalg.cholesky(nodes.covariance)
-        return Conditional(outer, self.frame, (self.outer, self.field), nodes.tau, nodes.c, roots)
+    def proposals(self, nodes: Nodes, rng: np.random.Generator) -> tuple[Conditional, Conditional]:
+        """τ near the posterior and c given τ; and the same with more in the tails."""
+        tails = np.sqrt(nodes.shares)
+        wide = Mixture(tails / tails.sum(), nodes.tau, BROADER * nodes.roots)
+        narrow = self._sharpened(Mixture(nodes.shares, nodes.tau, nodes.roots), wide, nodes, rng)
+        places = self.outer, self.field
+        return (
+            Conditional(narrow, self.frame, places, nodes.tau, nodes.c, np.linalg.cholesky(nodes.covariance)),
+            Conditional(wide, self.frame, places, nodes.tau, nodes.c, BROADER * np.linalg.cholesky(nodes.wide)),
+        )
+
+    def _sharpened(self, narrow: Mixture, wide: Mixture, nodes: Nodes, rng: np.random.Generator) -> Mixture:
+        """A mixture fitted to points of τ that π̃, interpolated between the nodes, weighs."""
+        if self.d == 0 or len(nodes.tau) < self.d + 2:
+            return narrow
+        parts: list[tuple[Proposal, int]] = [(narrow, INNER // 2), (wide, INNER // 2)]
+        tau = propose(parts, self.d, rng)
+        mean = 0.5 * (narrow.log_density(tau) - wide.log_density(tau))
+        log_q = narrow.log_density(tau) - mean + np.logaddexp(mean, -mean) - np.log(2.0)
+        found = between(self.frame, nodes.tau, nodes.log_density[:, None])(tau)[:, 0]
+        smooth = psis(np.minimum(found, nodes.log_density.max() + 1.0) - log_q)
+        return fitted(tau, smooth.log_weights, OUTER_COMPONENTS)
 
 
 def nested_points(target: LaplacePosterior, points: int, rng: np.random.Generator) -> tuple[Weighted, int]:
@@ -254,14 +273,19 @@ def nested_points(target: LaplacePosterior, points: int, rng: np.random.Generato
     """
     posterior = NestedPosterior(target)
     nodes = posterior.nodes(rng)
-    wide = posterior.proposal(nodes, wide=True)
+    narrow, wide = posterior.proposals(nodes, rng)
     some = points // 3
-    parts: list[tuple[Proposal, int]] = [(posterior.proposal(nodes), points - some), (wide, some)]
+    parts: list[tuple[Proposal, int]] = [(narrow, points - some), (wide, some)]
     z = np.concatenate([q.points(lattice(n, target.d + 3, rng)) for q, n in parts])
     log_density = target.log_density(z)
     raw, smooth = _weights(z, log_density, parts)
+    near = np.flatnonzero(log_density > log_density.max() - LOWEST)
+    if target.correct(z[near[np.linspace(0, len(near) - 1, 2 * (target.d + 1) * (target.d + 2)).astype(int)]]):
+        assert target.surface is not None
+        log_density = log_density + target.surface(z)
+        raw, smooth = _weights(z, log_density, parts)
     rounds = 0
-    while (smooth.khat[0] > 0.5 or smooth.ess[0] < ENOUGH * len(z)) and rounds < ROUNDS:
+    while (smooth.khat[0] > FAIR or smooth.ess[0] < ENOUGH * len(z)) and rounds < ROUNDS:
         rounds += 1
         more: list[tuple[Proposal, int]] = [(fitted(z, smooth.log_weights), points // 2), (wide, points // 8)]
         fresh = np.concatenate([propose(more[:1], target.d, rng), wide.points(lattice(points // 8, target.d + 3, rng))])
@@ -287,7 +311,7 @@ def _weights(z: np.ndarray, log_density: np.ndarray, parts: list[tuple[Proposal,
     return raw, psis(raw)
 
 
-def fitted(z: np.ndarray, log_weights: np.ndarray) -> Mixture:
+def fitted(z: np.ndarray, log_weights: np.ndarray, components: int = COMPONENTS) -> Mixture:
     """A mixture fitted to weighted points; weights are flattened until enough of them count."""
     power, flat = 1.0, log_weights
     while np.exp(-np.logaddexp.reduce(2.0 * flat)) < 20.0 * z.shape[1] and power > 0.05:
@@ -295,4 +319,4 @@ def fitted(z: np.ndarray, log_weights: np.ndarray) -> Mixture:
         flat = power * log_weights
         flat = flat - np.logaddexp.reduce(flat)
     effective = float(np.exp(-np.logaddexp.reduce(2.0 * flat)))
-    return mixture(z, np.exp(flat), int(np.clip(effective / (15.0 * z.shape[1]), 1, COMPONENTS)))
+    return mixture(z, np.exp(flat), int(np.clip(effective / (15.0 * z.shape[1]), 1, components)))

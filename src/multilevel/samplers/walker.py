@@ -136,13 +136,17 @@ class Walker:
             if rng.random() < math.exp(min(0.0, sub_weight - log_weight)):
                 self.q, self.value, self.slope, energy = chosen
             log_weight = _log_add(log_weight, sub_weight)
-            far, last = ends[not forward][1:3], ends[forward][1:3]
+            (_, p0, v0, _), (_, p1, v1, _) = (
+                ends[not forward],
+                ends[forward],
+            )  # the far end, and where the new half began
             ends[forward] = end
             depth += 1
+            _, p, v, _ = end
             if (
-                _turns(*far, *end[1:3], total + sub_total)
-                or _turns(*far, *near, total + near[0])
-                or _turns(*last, *end[1:3], sub_total + last[0])
+                _turns(p0, v0, p, v, total + sub_total)
+                or _turns(p0, v0, near[0], near[1], total + near[0])
+                or _turns(p1, v1, p, v, sub_total + p1)
             ):
                 break
             total = total + sub_total

@@ -159,8 +159,6 @@ def _linear_shrinkage(draws: Posterior) -> list[np.ndarray]:
 
 def _own_shrinkage(draws: Posterior) -> list[np.ndarray]:
     """tr (I + L'Z'WZL)⁻¹L'Z'WZL with the curvature at each draw's η, the effects of other factors held."""
-    from ..core.mode import positive_part
-
     fit, rows = draws.fit, training_rows(draws.fit)
     distribution, obs = fit.model.distribution, fit.model.observations
     factors = [roots(c) for c in draws.covariances]
@@ -168,7 +166,7 @@ def _own_shrinkage(draws: Posterior) -> list[np.ndarray]:
     for s in range(len(draws)):
         eta = draws.take(np.array([s])).eta(rows)[0]
         with np.errstate(all="ignore"):
-            second = positive_part(np.asarray(distribution.derivatives(obs, eta, 2).second))
+            second = np.asarray(distribution.derivatives(obs, eta, 2).second)
         for t, group in enumerate(rows.groups):
             weight, k = second[:, group.predictor, group.predictor], len(group.columns)
             z = np.stack([np.ones(rows.n) if c is None else c for c in group.columns], axis=1) @ factors[t][s]
@@ -177,7 +175,7 @@ def _own_shrinkage(draws: Posterior) -> list[np.ndarray]:
                 for j in range(k):
                     gram[:, i, j] = np.bincount(group.codes, weight * z[:, i] * z[:, j], len(group.levels))
             inverse = np.linalg.inv(gram + np.eye(k))
-            totals[t] += k - np.einsum("lkk->l", inverse)
+            totals[t] += np.clip(k - np.einsum("lkk->l", inverse), 0.0, k)
     return totals
 
 

@@ -10,7 +10,7 @@ from ..figures.shares import shares as figure
 from ..markup import Column, Html, bullets, coverage, join, number, paragraph, percent, span, table, tag, user
 
 HEADING = "Where the variance is"
-QUICK = ("auto", "collapsed", "nested_laplace")  # samplers that a report may run again, for the model without predictors
+QUICK = ("auto", "collapsed")  # samplers that may run again for the linear model without predictors
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,8 @@ def _explained(context: Context) -> Html | None:
     for i, kind in enumerate(found["kind"]):
         share = Share(kind, *(float(found[name][i]) for name in ("estimate", "lower", "upper")))
         rows.append((WHAT.get(kind, kind), percent(share.share), share.interval))
-    known = context.covariates and (not context.fit.sampled or context.fit.estimator.name in QUICK)
+    quick = context.fit.model.is_linear and context.fit.estimator.name in QUICK
+    known = context.covariates and (quick or not context.fit.sampled)
     levels = guarded(_by_level, context, "Explained variance by level") if known else None
     return join(tag("h3", "What is explained (R²)"), table(heads, rows), paragraph(r2_sentence(context.fit)), levels)
 
