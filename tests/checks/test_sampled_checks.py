@@ -19,8 +19,10 @@ from multilevel.errors import SettingError
 sys.path.insert(0, str(Path(__file__).parents[1] / "predictions"))
 from family_cases import fitted
 
+EVERY = ("poisson crossed", "binomial", "cumulative", "categorical", "gaussian sigma", "gamma")
 
-@pytest.mark.parametrize("case", ["poisson crossed", "binomial", "cumulative", "categorical", "gaussian sigma", "gamma"])
+
+@pytest.mark.parametrize("case", EVERY)
 def test_every_check_runs_for_every_kind_of_model(case):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ml.errors.MultilevelWarning)
@@ -126,7 +128,8 @@ def test_what_differs_is_said_with_its_reason(side_by_side):
 def test_maximum_likelihood_is_told_from_reml():
     rng = np.random.default_rng(0)
     g = np.repeat(np.arange(6), 4)
-    data = {"g": g, "y": 2.0 * rng.normal(size=6)[g] + rng.normal(size=24), **{f"x{j}": rng.normal(size=6)[g] for j in (1, 2)}}
+    y = 2.0 * rng.normal(size=6)[g] + rng.normal(size=24)
+    data = {"g": g, "y": y, **{f"x{j}": rng.normal(size=6)[g] for j in (1, 2)}}
     found = ml.compare_estimators(ml.Model("y ~ x1 + x2 + (1 | g)", data), ["reml", "ml"])
     assert any("does not allow for the coefficients" in text for text in found.differences)
 

@@ -24,7 +24,7 @@ def test_stacking_is_the_best_mixture(seed):
         w = np.exp(z - z.max())
         return -float(np.sum(np.log(np.exp(elpd) @ (w / w.sum()))))
 
-    best = min((optimize.minimize(lost, z).fun for z in np.random.default_rng(0).normal(size=(3, 4))))
+    best = min(optimize.minimize(lost, z).fun for z in np.random.default_rng(0).normal(size=(3, 4)))
     w = stacking(elpd)
     assert w.min() >= 0.0
     np.testing.assert_allclose(w.sum(), 1.0)

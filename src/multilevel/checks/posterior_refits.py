@@ -108,8 +108,8 @@ def mean_of_rows(
         index = np.searchsorted(np.cumsum(w / w.sum()), (0.5 + np.arange(MEANS)) / MEANS)
         draws, w = draws.take(np.minimum(index, len(w) - 1)), np.full(MEANS, 1.0 / MEANS)
     out = []
-    for index in chunks(len(rows), max(1, draws.chunk() // 4)):
-        some = rows[index]
+    for portion in chunks(len(rows), max(1, draws.chunk() // 4)):
+        some = rows[portion]
         spread = draws.spread(part(whole, some), bent) if bent else None
         with np.errstate(all="ignore"):
             means, _ = _means(fit, obs.take(some), draws.eta(part(apart, some)), spread, rough=True)

@@ -81,6 +81,7 @@ class JointPosterior:
         first = self.coordinates.d
         places = [first + np.arange(self.rows.q)[self.rows.spans[j]] for j in self.beside]
         self.mixed = np.concatenate([self.anchor.inner, *places]) if self.tail is not None else np.zeros(0, np.int64)
+        self.still = self.tail.at([]) if self.tail is not None and not self.beside else ()
         self.alone = [np.ascontiguousarray(t[:, :, None]) for t in self.anchor.t]
 
     @property
@@ -121,7 +122,8 @@ class JointPosterior:
     def _way(self, j: int, lam: list[np.ndarray], i: int) -> _Way:
         if self.tail is None:
             return _Way(self.anchor.A[j], self.alone[j], np.zeros((0, 0)), np.zeros(0))
-        return _Way(self.anchor.A[j], *self.tail.at([lam[g][i] for g in self.beside]))
+        moving = self.tail.at([lam[g][i] for g in self.beside]) if self.beside else self.still
+        return _Way(self.anchor.A[j], *moving)
 
     def _placed(self, x: np.ndarray) -> tuple[Any, ...]:
         """z, L of every term, λ of every factor, u (N, q), log Jacobians and the ways of points x."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -45,6 +46,7 @@ class Tail:
         """Number of trailing effects."""
         return len(self.linear)
 
+    @cached_property
     def _parts(self) -> list[slice]:
         ends = np.cumsum([0, *(levels * k for levels, k in self.shapes)])
         return [slice(int(a), int(b)) for a, b in itertools.pairwise(ends)]
@@ -53,7 +55,7 @@ class Tail:
         """(…, q) times Λ."""
         out = [
             (columns[..., part].reshape(*columns.shape[:-1], *shape) @ v).reshape(*columns.shape[:-1], -1)
-            for part, shape, v in zip(self._parts(), self.shapes, lam, strict=True)
+            for part, shape, v in zip(self._parts, self.shapes, lam, strict=True)
         ]
         return np.concatenate(out, axis=-1) if out else columns
 
@@ -78,7 +80,7 @@ class Tail:
         left = np.concatenate([by_g[p:, p:], by_g[:p, p:], by_r[None, p:]])
         outer, across = self.E.reshape(-1, q), by_t[:, :, p : p + q].reshape(-1, q)
         out = []
-        for part, (_, k) in zip(self._parts(), self.shapes, strict=True):
+        for part, (_, k) in zip(self._parts, self.shapes, strict=True):
             slope = np.empty((k, k))
             for a in range(k):
                 rows = slice(part.start + a, part.stop, k)

@@ -137,7 +137,7 @@ def hypothesis(fit: Fit, *statements: str | Sequence[str], level: float | None =
             code="E_NOT_SAMPLED",
             hint='Fit with "nuts" or "collapsed"; fit.test() tests the terms of this fit.',
         )
-    flat = [s for given in statements for s in (given if isinstance(given, list | tuple) else [given])]
+    flat: list[Any] = [s for given in statements for s in (given if isinstance(given, list | tuple) else [given])]
     if not flat:
         raise SettingError("hypothesis() needs a statement", code="E_HYPOTHESIS", hint='Write "x > 0".')
     chosen = fit.level if level is None else check_level(level)

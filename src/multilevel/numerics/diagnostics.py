@@ -45,15 +45,16 @@ def diagnose(draws: np.ndarray) -> Diagnosis:
 
 
 def _diagnosis(x: np.ndarray) -> np.ndarray:
-    scores, folded = _scores(x)
-    bulk, tails = _ess(scores), _ess_tail(x)
-    return np.stack([np.maximum(_rhat(scores), _rhat(folded)), bulk, tails, _mcse_mean(x)])
+    scores, folded, ordered = _scores(x)
+    whole = ordered if x.shape[2] % 2 == 0 else np.sort(x.reshape(len(x), -1), axis=1)
+    tails = np.fmin(*(_ess_below(x, _quantile(whole, p)) for p in (TAIL, 1.0 - TAIL)))
+    return np.stack([np.maximum(_rhat(scores), _rhat(folded)), _ess(scores), tails, _mcse_mean(x)])
 
 
 # --- one at a time -------------------------------------------------------------------------------------------------
 def rhat(draws: np.ndarray) -> np.ndarray:
     """Rank-normalised split R̂, the folded one included: (chains, draws, …) → (…)."""
-    return by_chunks(lambda x: np.maximum(*map(_rhat, _scores(x)))[None], draws)[0]
+    return by_chunks(lambda x: np.maximum(*map(_rhat, _scores(x)[:2]))[None], draws)[0]
 
 
 def ess_bulk(draws: np.ndarray) -> np.ndarray:
@@ -63,7 +64,7 @@ def ess_bulk(draws: np.ndarray) -> np.ndarray:
 
 def ess_tail(draws: np.ndarray) -> np.ndarray:
     """Effective draws for the 5% and 95% quantiles, the smaller of both."""
-    return by_chunks(lambda x: _ess_tail(x)[None], draws)[0]
+    return by_chunks(lambda x: np.fmin(_ess_quantile(x, TAIL), _ess_quantile(x, 1.0 - TAIL))[None], draws)[0]
 
 
 def ess_mean(draws: np.ndarray) -> np.ndarray:
@@ -132,8 +133,8 @@ def split(x: np.ndarray) -> np.ndarray:
 
 
 # --- ranks ---------------------------------------------------------------------------------------------------------
-def _scores(x: np.ndarray, folded: bool = True) -> tuple[np.ndarray, np.ndarray]:
-    """Normal scores of the ranks in split chains, and of the ranks of the distances from the median."""
+def _scores(x: np.ndarray, folded: bool = True) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Normal scores of the ranks in split chains, and of the ranks of the distances from the median; draws in order."""
     halves = split(x)
     flat = halves.reshape(len(x), -1)
     order = np.argsort(flat, axis=1)
@@ -141,7 +142,7 @@ def _scores(x: np.ndarray, folded: bool = True) -> tuple[np.ndarray, np.ndarray]
     table, out = _score_table(flat.shape[1]), np.empty_like(flat)
     np.put_along_axis(out, order, _of_ordered(ordered, table), axis=1)
     if not folded:
-        return out.reshape(halves.shape), halves
+        return out.reshape(halves.shape), halves, ordered
     n = flat.shape[1]
     median = 0.5 * (ordered[:, (n - 1) // 2] + ordered[:, n // 2])
     distance = np.abs(ordered - median[:, None])
@@ -150,7 +151,7 @@ def _scores(x: np.ndarray, folded: bool = True) -> tuple[np.ndarray, np.ndarray]
     ranked = np.empty_like(flat)
     nearest = np.take_along_axis(distance, again, axis=1)
     np.put_along_axis(ranked, np.take_along_axis(order, again, axis=1), _of_ordered(nearest, table), axis=1)
-    return out.reshape(halves.shape), ranked.reshape(halves.shape)
+    return out.reshape(halves.shape), ranked.reshape(halves.shape), ordered
 
 
 def _score_table(n: int) -> np.ndarray:
@@ -223,12 +224,20 @@ def _autocorrelation_time(rho: np.ndarray) -> np.ndarray:
     return np.asarray(-1.0 + 2.0 * (falling * kept).sum(axis=1) + beyond)
 
 
-def _ess_tail(x: np.ndarray) -> np.ndarray:
-    return np.fmin(_ess_quantile(x, TAIL), _ess_quantile(x, 1.0 - TAIL))
-
-
 def _ess_quantile(x: np.ndarray, probability: float) -> np.ndarray:
-    q = np.quantile(x.reshape(len(x), -1), probability, axis=1)
+    return _ess_below(x, np.quantile(x.reshape(len(x), -1), probability, axis=1))
+
+
+def _quantile(ordered: np.ndarray, probability: float) -> np.ndarray:
+    """Quantiles of ordered rows, interpolated as NumPy's."""
+    at = (ordered.shape[1] - 1) * probability
+    low = int(at)
+    left, right = ordered[:, low], ordered[:, min(low + 1, ordered.shape[1] - 1)]
+    return np.asarray(left + (right - left) * (at - low))
+
+
+def _ess_below(x: np.ndarray, q: np.ndarray) -> np.ndarray:
+    """Effective draws of I(x ≤ q)."""
     below = split((x <= q[:, None, None]).astype(float))
     varies = below.min(axis=(1, 2)) < below.max(axis=(1, 2))
     return np.where(varies, _ess(below), np.nan)

@@ -137,7 +137,7 @@ def update_draws(fit: Fit, rows: Rows, obs: Observations, labels: dict[str, list
     if khat > limit:
         warn(
             MultilevelWarning(
-                f"the new rows move the posterior too far for its draws (Pareto k̂ {khat:.2f}, at most {limit:.2f} is good)",
+                f"the new rows move the posterior too far for its draws: Pareto k̂ is {khat:.2f}, above {limit:.2f}",
                 code="W_UPDATE",
                 hint="Refit with all rows.",
             )

@@ -180,6 +180,8 @@ class NestedPosterior:
         """Centre, axes and scales of τ."""
         z, h = self.mode
         a, b = self.outer, self.field
+        if self.d == 0:
+            return Split(z[a], np.zeros((0, 0)), np.zeros(0), np.zeros(0))
         schur = h[np.ix_(a, a)] - h[np.ix_(a, b)] @ np.linalg.solve(h[np.ix_(b, b)], h[np.ix_(b, a)])
         values, vectors = np.linalg.eigh(self._positive(schur))
         axes = vectors / np.sqrt(values)

@@ -150,7 +150,8 @@ def test_closed_forms_of_the_average_are_the_quadrature(case, monkeypatch):
     closed = drawn(case).predict(some(np.arange(4)), target="marginal")
     monkeypatch.setattr(from_draws, "PROPORTIONAL", ())
     monkeypatch.setattr(from_draws, "SINGLE", ())
-    np.testing.assert_allclose(numbers(closed), numbers(drawn(case).predict(some(np.arange(4)), target="marginal")), rtol=1e-9)
+    again = drawn(case).predict(some(np.arange(4)), target="marginal")
+    np.testing.assert_allclose(numbers(closed), numbers(again), rtol=1e-9)
 
 
 # --- order, memory, seeds ------------------------------------------------------------------------------------------
