@@ -85,6 +85,14 @@ def test_replicated_responses_have_the_predicted_moments(case):
 
 
 @each
+def test_response_residuals_are_what_the_fitted_values_leave(case):
+    posterior = drawn(case)
+    if posterior.fitted_values.ndim == 1:
+        left = posterior.model.design.response - posterior.fitted_values
+        np.testing.assert_allclose(posterior.residuals(), left, atol=1e-12)
+
+
+@each
 def test_quantile_residuals_are_standard_normal(case):
     r = drawn(case).residuals(kind="quantile")
     assert np.isfinite(r).all()

@@ -21,6 +21,7 @@ from ..predictions.integrated import Densities
 from ..predictions.posterior import posterior
 from .held_out import errors, squares
 from .posterior_refits import left_out, mean_of_rows, own_levels
+from .psis_loo import counted
 from .score import Score, named
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def logo_of_draws(fit: Fit, label: str, codes: np.ndarray, levels: tuple[str, ..
         mean = np.empty((len(codes), own_mean.shape[1])) if mean is None else mean
         mean[rows] = own_mean
     assert mean is not None
-    notes = [f"{again} groups were left out by fits without them"] * bool(again)
+    notes = [f"{counted(again, 'group')} left out by fits without them"] * bool(again)
     if np.any(khat > limit) and not refit:
         notes.append("logo(fit, refit=True) fits again without each group with large k̂")
     return _scored(fit, "logo", label, levels, codes, elpd, mean, "; ".join(notes), khat, limit)

@@ -58,16 +58,21 @@ def loo_of_draws(fit: Fit, refit: bool = False) -> Score:
     helped = len(first) - int(np.sum(found.khat > found.limit))
     again = np.flatnonzero(found.khat > found.limit) if refit else np.zeros(0, np.int64)
     lost = _again(fit, found, again) if len(again) else 0
-    notes = [f"{helped} rows with large k̂ were left out with the effects of their group integrated"] * bool(helped)
-    notes += [f"{len(again) - lost} rows were left out by fits without them"] * bool(len(again) - lost)
+    notes = [f"{counted(helped, 'row')} with large k̂ left out with the effects of the group integrated"] * bool(helped)
+    notes += [f"{counted(len(again) - lost, 'row')} left out by fits without them"] * bool(len(again) - lost)
     if np.any(found.khat > found.limit) and not refit:
-        notes.append("loo(fit, refit=True) fits again without each of the rows with large k̂")
+        notes.append("loo(fit, refit=True) fits again without each row whose k̂ is large")
     units = tuple(map(str, range(len(found.elpd)) if fit.model.design.kept is None else fit.model.design.kept.tolist()))
     mean = found.mean if found.mean.shape[1] > 1 else found.mean[:, 0]
     return Score(
         "loo", named(fit), "row", units, np.ones(len(units)), found.elpd, errors(fit, mean), squares(fit, mean),
         "; ".join(notes), found.khat, found.fitted, found.limit, fit.model.native,
     )  # fmt: skip
+
+
+def counted(n: int, noun: str) -> str:
+    """``1 row``, ``2 rows``."""
+    return f"{n} {noun}" + "s" * (n != 1)
 
 
 def _by_weights(densities: Densities) -> Found:

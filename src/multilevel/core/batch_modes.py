@@ -16,6 +16,7 @@ from .level_rows import LevelRows
 
 CHUNK = 40_000  # rows at once: they stay in the cache
 MOST_STEPS, HALVINGS = 80, 40
+HOPELESS = 1e10  # h of a level, and d, at which rounding hides where the mode is
 CLOSE = 1e-7  # Newton decrement after which one more step is the last
 
 
@@ -79,7 +80,7 @@ class BatchModes:
         lam, fixed = rows.lam(phi), rows.fixed(phi)
         u = self._start(phi)
         h, pull, information = rows.derivatives(lam, fixed, u)
-        lost = ~np.isfinite(h)
+        lost = ~(h < HOPELESS)
         if np.any(lost):
             u[lost] = 0.0
             h, pull, information = rows.derivatives(lam, fixed, u)
@@ -97,7 +98,7 @@ class BatchModes:
         information[~fine] = np.eye(k)
         value = 2.0 * h.sum(axis=1) + np.linalg.slogdet(information)[1].sum(axis=1)
         value -= 2.0 * self.criterion.rows.log_constant
-        return u, information, np.where(fine, value, np.inf)
+        return u, information, np.where(fine & (value < HOPELESS), value, np.inf)
 
     def _search(self, active, lam, fixed, u, state, step, decrement):  # type: ignore[no-untyped-def]
         """Levels go along their steps to the first point that is low enough, in place; which of them moved."""

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from .completed import Completed
     from .latent_draws import LatentDraws
 
+HOPELESS = 1e10  # deviance at which rounding hides where the mode is
+SUSPICIOUS = 300.0  # above the lowest deviance seen: the mode is searched again from zero
 MANY = 32  # points for which the modes at the best point known are worth finding first
 
 
@@ -74,6 +76,7 @@ class LaplacePosterior:
         self.maps = [np.linalg.inv(m) for m in model.rows.to_effects]  # L to the core's units
         self.names = self.coordinates.names
         self.surface: Callable[[np.ndarray], np.ndarray] | None = None  # added to log p̃, see `correct`
+        self._lowest = np.inf  # deviance
         self._best = (-np.inf, np.zeros(0))  # the highest density whose gradient was asked for, and where
 
     @property
@@ -143,7 +146,15 @@ class LaplacePosterior:
         try:
             if not np.all(np.isfinite(phi)):
                 raise np.linalg.LinAlgError("overflow")
-            return self.criterion.evaluate(phi)
+            state = self.criterion.evaluate(phi)
+            self._lowest = min(self._lowest, state.value)
+            if state.value > self._lowest + SUSPICIOUS and self.model.scales:  # a search from too far away may get stuck
+                again = self.criterion._evaluate(phi, np.zeros_like(self.criterion._warm))
+                state = again if again.value < state.value else state
+                self.criterion.current = again
+            if not state.value < HOPELESS:
+                raise np.linalg.LinAlgError("overflow")
+            return state
         except np.linalg.LinAlgError:
             return LaplaceState(phi, np.inf, (), None)
 

@@ -54,6 +54,9 @@ def residuals(fit: Fit, kind: str) -> np.ndarray:
         if unordered:
             return np.sqrt(-2.0 * _log_density(distribution, obs, eta))
         mean, variance = _moments(distribution, obs, eta)
+        if fit.sampled:  # the mean over draws is not that at their mean
+            fitted = fitted_means(fit)
+            mean = fitted if fitted.ndim == 1 else fitted @ np.arange(fitted.shape[1])
         response = fit.model.design.response - mean
         if kind == "response":
             return np.asarray(response)

@@ -29,7 +29,7 @@ from ..numerics.psis import Smoothed, psis
 from .conditional import Conditional, between
 from .importance import Weighted
 from .mode import find_mode
-from .proposals import Mixture, Proposal, Split, mixture, propose
+from .proposals import Mixture, Proposal, Split, mixture, moments, propose
 
 STEPS, CLOSE = 30, 1e-5  # of Newton's method for ĉ; the decrement at which it is close enough
 REACH, LOWEST = 3.0, 12.0  # of the grid in scales; fall of the density below which a node is left out
@@ -39,6 +39,7 @@ CLOSE_BY = 1.2  # scale of a coordinate up to which it does not
 WIDTHS = {1: 0.6, 2: 0.75, 3: 0.85, 4: 1.0}  # of a node, in scales
 LOOKS = np.array([1.5, 3.0])  # distances at which the density's fall sets the scale of a side
 NARROW, WIDE = 0.3, 4.0
+ALL_OVER = 3.0  # spread of the widest component, in standard deviations of τ
 BROADER = 1.4  # how much wider a third of the points are proposed, more of them in the tails
 ROUNDS = 4  # of fitting another mixture to the weighted points, at most
 COMPONENTS, OUTER_COMPONENTS = 4, 8
@@ -247,6 +248,10 @@ class NestedPosterior:
         """τ near the posterior and c given τ; and the same with more in the tails."""
         tails = np.sqrt(nodes.shares)
         wide = Mixture(tails / tails.sum(), nodes.tau, BROADER * nodes.roots)
+        if self.d:
+            centre, covariance = moments(nodes.tau, nodes.shares)
+            all_over = Mixture(np.ones(1), centre[None], ALL_OVER * np.linalg.cholesky(covariance)[None])
+            wide = wide.joined(all_over, 0.3)
         narrow = self._sharpened(Mixture(nodes.shares, nodes.tau, nodes.roots), wide, nodes, rng)
         places = self.outer, self.field
         return (
