@@ -19,7 +19,10 @@ from multilevel.errors import SettingError
 sys.path.insert(0, str(Path(__file__).parents[1] / "predictions"))
 from family_cases import fitted
 
-EVERY = ("poisson crossed", "binomial", "cumulative", "categorical", "gaussian sigma", "gamma")
+EVERY = [
+    "poisson crossed", "cumulative",
+    *(pytest.param(c, marks=pytest.mark.slow) for c in ("binomial", "categorical", "gaussian sigma", "gamma")),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("case", EVERY)

@@ -21,6 +21,11 @@ from family_cases import CASES, fitted, rows, some
 TARGETS, KINDS = ("conditional", "new_group", "reference", "marginal"), ("mean", "linear", "response")
 DRAWN = [name for name in CASES if name not in ("none", "agq")]
 each = pytest.mark.parametrize("case", DRAWN)
+QUICK = ("poisson crossed", "binomial", "student", "gaussian sigma", "cumulative", "categorical", "no groups")
+PAIRS = [
+    pytest.param(case, kind, marks=() if kind == "mean" or case in QUICK else pytest.mark.slow)
+    for case in DRAWN for kind in KINDS
+]  # fmt: skip
 
 
 @cache
@@ -38,8 +43,7 @@ def numbers(table, name: str = "estimate") -> np.ndarray:
 
 
 # --- all families --------------------------------------------------------------------------------------------------
-@each
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("case", "kind"), PAIRS)
 def test_every_target_of_every_family_is_near_the_likelihood_fit_it_was_drawn_from(case, kind):
     fit, posterior, new = fitted(case), drawn(case), some(np.arange(5))
     for target in TARGETS:

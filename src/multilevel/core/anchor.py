@@ -66,7 +66,7 @@ def anchor(model: Model, marginal: LaplacePosterior, rows: JointRows) -> Anchor:
     precision = -differences(marginal.gradient, z)
     root = _root(precision, outer)
     state = marginal.evaluate(marginal.phi(z[None])[0])
-    effects = np.zeros(0)
+    effects = np.zeros(rows.q)
     if rows.q and state.mode is not None:
         u = marginal.criterion.by_factor(state.mode.u)
         effects = np.concatenate([(part @ lam.T).ravel() for part, lam in zip(u, state.lam, strict=True)])
@@ -202,4 +202,4 @@ def differences(gradient: Gradient, z: np.ndarray) -> np.ndarray:
         step = np.zeros(len(z))
         step[j] = STEP
         out[j] = (gradient(z + step)[1] - gradient(z - step)[1]) / (2.0 * STEP)
-    return 0.5 * (out + out.T)
+    return np.asarray(np.nan_to_num(0.5 * (out + out.T)))

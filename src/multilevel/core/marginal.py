@@ -148,7 +148,7 @@ class LaplacePosterior:
                 raise np.linalg.LinAlgError("overflow")
             state = self.criterion.evaluate(phi)
             self._lowest = min(self._lowest, state.value)
-            if state.value > self._lowest + SUSPICIOUS and self.model.scales:  # a search from too far away may get stuck
+            if state.value > self._lowest + SUSPICIOUS and self.model.scales:  # searches from far away get stuck
                 again = self.criterion._evaluate(phi, np.zeros_like(self.criterion._warm))
                 state = again if again.value < state.value else state
                 self.criterion.current = again

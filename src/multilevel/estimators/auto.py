@@ -12,7 +12,7 @@ Reference: `docs/bayes.md`.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..fit.sample import Sample
 from .bayesian import Bayesian
@@ -31,7 +31,9 @@ class Auto(Bayesian):
     """Settings: those of every Bayesian estimator."""
 
     def sample(self, model: Model) -> Sample:
-        settings = {"draws": self.draws, "tune": self.tune, "chains": self.chains, "seed": self.seed}
+        settings: dict[str, Any] = {
+            "draws": self.draws, "tune": self.tune, "chains": self.chains, "seed": self.seed,
+        }  # fmt: skip
         if model.is_linear:
             return Collapsed(**settings).sample(model)
         if _few(model):

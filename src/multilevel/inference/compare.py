@@ -168,7 +168,7 @@ def compare(
     Parameters
     ----------
     fits : Fit
-        Two or more.
+        Two or more, or a list of them.
     names : sequence of str, optional
         One for each fit; their formulas otherwise.
     group : str, optional
@@ -195,6 +195,8 @@ def compare(
     >>> found.best
     'score ~ ses + (ses | school)'
     """
+    if len(fits) == 1 and isinstance(fits[0], list | tuple):
+        fits = tuple(fits[0])
     if len(fits) < 2:
         raise SettingError("compare needs two or more fits", hint="compare(fit_1, fit_2, …).")
     same_data([fit.model for fit in fits])

@@ -34,7 +34,8 @@ from .proposals import Mixture, Proposal, Split, mixture, moments, propose
 STEPS, CLOSE = 30, 1e-5  # of Newton's method for ĉ; the decrement at which it is close enough
 REACH, LOWEST = 3.0, 12.0  # of the grid in scales; fall of the density below which a node is left out
 RULES = {3: 5, 4: 3}  # nodes an axis of Gauss–Hermite rules
-EVEN = 400  # nodes beyond, and where a parameter is so uncertain that the coefficients' spread changes between nodes
+EVEN, FEWER = 512, 128  # nodes beyond, and where the coefficients' spread changes between nodes of a rule
+DEAR = 3e-4  # seconds of an evaluation beyond which it is the fewer of them
 CLOSE_BY = 1.2  # scale of a coordinate up to which it does not
 WIDTHS = {1: 0.6, 2: 0.75, 3: 0.85, 4: 1.0}  # of a node, in scales
 LOOKS = np.array([1.5, 3.0])  # distances at which the density's fall sets the scale of a side
@@ -234,7 +235,7 @@ class NestedPosterior:
             rule = product_rule(RULES[self.d], self.d)
             return rule.nodes, rule.log_weights + 0.5 * (rule.nodes**2).sum(axis=1)
         unit = Split(np.zeros(self.d), np.eye(self.d), np.ones(self.d), np.ones(self.d))
-        x = unit.points(lattice(EVEN, self.d + 2, rng))
+        x = unit.points(lattice(EVEN if self.target.seconds < DEAR else FEWER, self.d + 2, rng))
         return x, -unit.log_density(x)
 
     @property
@@ -281,8 +282,8 @@ def nested_points(target: LaplacePosterior, points: int, rng: np.random.Generato
     posterior = NestedPosterior(target)
     nodes = posterior.nodes(rng)
     narrow, wide = posterior.proposals(nodes, rng)
-    some = points // 3
-    parts: list[tuple[Proposal, int]] = [(narrow, points - some), (wide, some)]
+    points = 1 << int(np.log2(0.75 * max(points, 96)))  # lattices are good for powers of two
+    parts: list[tuple[Proposal, int]] = [(narrow, points), (wide, points // 2)]
     z = np.concatenate([q.points(lattice(n, target.d + 3, rng)) for q, n in parts])
     log_density = target.log_density(z)
     raw, smooth = _weights(z, log_density, parts)

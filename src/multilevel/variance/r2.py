@@ -53,7 +53,7 @@ def r2(fit: Fit, scale: str = "link") -> dict[str, float]:
     >>> import multilevel as ml
     >>> fit = ml.fit("score ~ ses + (ses | school)", ml.datasets.load("classes"))
     >>> {k: round(v, 2) for k, v in fit.r2().items()}
-    {'marginal': 0.16, 'conditional': 0.41}
+    {'marginal': 0.14, 'conditional': 0.38}
     """
     if check_scale(fit, scale) == "response":
         raise SettingError("R² is a partition of the linear predictor's variance", hint='Use scale="link" or "delta".')
