@@ -29,8 +29,8 @@ CASES = {
 QUICK = ("cbpp_binomial", "fish_id", "fish_int_weather_exact", "fish_temp_weather_exact")
 QUANTILES = {"q2.5": 0.025, "q50": 0.5, "q97.5": 0.975}
 NAMES = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in CASES]
-# what the approximation alone moves by more than a tenth of a standard deviation (`docs/bayes.md`)
-COARSE = ("inhaler_cumulative",)
+# where the weights move a parameter by more than a fifth of a standard deviation (`docs/bayes.md`)
+COARSE = ("inhaler_cumulative", "sleepstudy_student")
 
 
 @cache
@@ -107,10 +107,10 @@ def test_collapsed(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_approximation_alone(name: str) -> None:
-    """Within a tenth of a posterior standard deviation, but for the ordinal model, which says so itself."""
+    """Close, but for the ordinal model and that of Student-t rows, where it says so itself."""
     sample = sampled(name, "nested_laplace", seed=4, exact=False, draws=500)
     assert not sample.info["exact"]
-    assert (sample.info["shift"] > 0.3) == (name in COARSE)
+    assert (sample.info["shift"] > 0.2) == (name in COARSE)
     if name not in COARSE:
         for parameter, reference in CASES[name]["parameters"].items():
             middle = float(np.median(of_parameter(model(name), sample, parameter)))

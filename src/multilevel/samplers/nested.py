@@ -36,6 +36,7 @@ REACH, LOWEST = 3.0, 12.0  # of the grid in scales; fall of the density below wh
 RULES = {3: 5, 4: 3}  # nodes an axis of Gauss–Hermite rules
 EVEN, FEWER = 512, 128  # nodes beyond, and where the coefficients' spread changes between nodes of a rule
 DEAR = 3e-4  # seconds of an evaluation beyond which it is the fewer of them
+LONG_TAILS = 4  # times as many points where a standard deviation is known only within a factor of three
 CLOSE_BY = 1.2  # scale of a coordinate up to which it does not
 WIDTHS = {1: 0.6, 2: 0.75, 3: 0.85, 4: 1.0}  # of a node, in scales
 LOOKS = np.array([1.5, 3.0])  # distances at which the density's fall sets the scale of a side
@@ -282,6 +283,8 @@ def nested_points(target: LaplacePosterior, points: int, rng: np.random.Generato
     posterior = NestedPosterior(target)
     nodes = posterior.nodes(rng)
     narrow, wide = posterior.proposals(nodes, rng)
+    if posterior.d and not posterior._narrow and target.seconds < DEAR:
+        points *= LONG_TAILS
     points = 1 << int(np.log2(0.75 * max(points, 96)))  # lattices are good for powers of two
     parts: list[tuple[Proposal, int]] = [(narrow, points), (wide, points // 2)]
     z = np.concatenate([q.points(lattice(n, target.d + 3, rng)) for q, n in parts])
