@@ -303,6 +303,12 @@ def nested_points(target: LaplacePosterior, points: int, rng: np.random.Generato
         z, log_density = np.concatenate([z, fresh]), np.concatenate([log_density, target.log_density(fresh)])
         parts = [*parts, *more]
         raw, smooth = _weights(z, log_density, parts)
+    if smooth.khat[0] > FAIR and target.surface is None and target.seconds < DEAR:
+        from .importance import importance  # looks farther out along every axis
+
+        other = importance(target, points, int(rng.integers(2**32)), points, 2 * points)
+        if other.khat < smooth.khat[0]:
+            return other, len(nodes.shares)
     top = float(np.max(raw))
     evidence = top + float(np.log(np.mean(np.exp(raw - top))))
     ess = float(smooth.ess[0])

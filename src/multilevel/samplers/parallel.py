@@ -7,12 +7,14 @@ a process that dies (killed for its memory, say) loses its own chains only.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
+import threading
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from ..errors import ConvergenceWarning, WorkerDiedError, warn
@@ -92,22 +94,20 @@ class _Workers:
     def run(self, width: int) -> tuple[list[Record], bool]:
         deadline = None
         try:
-            while self.waiting or self.running:
-                try:
+            with _interrupts() as heard:
+                while self.waiting or self.running:
+                    if heard and deadline is None:
+                        deadline = time.perf_counter() + GRACE
+                        self.waiting.clear()
+                        for _, process in self.running.values():
+                            os.kill(process.pid, signal.SIGINT)
                     while self.waiting and len(self.running) < width:
                         self._begin(self.waiting.pop(0))
                     self._listen()
-                except KeyboardInterrupt:
-                    if deadline is not None:  # a second Ctrl-C: at once
-                        raise
-                    deadline = time.perf_counter() + GRACE
-                    self.waiting.clear()
-                    for _, process in self.running.values():
-                        os.kill(process.pid, signal.SIGINT)
-                if self.failure is not None:
-                    raise self.failure
-                if deadline is not None and time.perf_counter() > deadline:
-                    break
+                    if self.failure is not None:
+                        raise self.failure
+                    if deadline is not None and time.perf_counter() > deadline:
+                        break
         finally:
             for _, process in self.running.values():
                 process.terminate()
@@ -140,6 +140,30 @@ class _Workers:
                 self.failure = content
             del self.running[pipe]
             process.join()
+
+
+@contextlib.contextmanager
+def _interrupts() -> Iterator[list[int]]:
+    """A list that the first Ctrl-C is entered in; the second interrupts as usual.
+
+    An exception can come at any point, between the start of a process and the note that it runs, and be lost in a
+    finaliser; a signal that is only noted cannot.
+    """
+    heard: list[int] = []
+
+    def note(number: int, frame: Any) -> None:
+        if heard:
+            raise KeyboardInterrupt
+        heard.append(number)
+
+    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
+        yield heard
+        return
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield heard
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _heard(pipe: Any) -> tuple[str, Any]:
