@@ -1,6 +1,6 @@
 """Geweke's test of every Gibbs block, and planted mistakes that it has to find.
 
-Quick versions here; `tests/calibration/test_geweke.py` has ten times the replicates.
+Quick versions here; `tests/calibration/test_geweke_blocks.py` has ten times the replicates.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ def separated(at: float) -> pd.DataFrame:
 
 def test_separated_slopes_without_prior_are_refused() -> None:
     model = ml.Model("y ~ x + (1 | g)", separated(0.0), family="bernoulli", priors="brms")
-    with pytest.raises(errors.IdentifiabilityError, match="improper.*x.*prior") as caught:
+    with pytest.raises(errors.IdentifiabilityError, match=r"improper.*x.*prior") as caught:
         check_propriety(model)
     assert caught.value.code == "E_IMPROPER"
 

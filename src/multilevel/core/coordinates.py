@@ -4,8 +4,8 @@
 
 Two forms: with coefficients c (internal ones, constants of the family among them on their links' scales), as
 generalized models and joint samplers need, or without, for linear models whose coefficients are integrated out; these
-have log σ unless the rows' standard errors are known. Densities are of z: Jacobians are included. Everything is vectorised over
-points: z is (N, d).
+have log σ unless the rows' standard errors are known. Densities are of z: Jacobians are included. Everything is
+vectorised over points: z is (N, d).
 """
 
 from __future__ import annotations

@@ -4,8 +4,10 @@
 
 φ(i) is i with its binary digits mirrored about the point (van der Corput). A power of two of them are the multiples of
 1/n, so that the points are a lattice; other n are the beginning of a larger one, as even as a sequence can be. With
-multiples of 1/n for every n the vector would be a bad one for some: averages were off by several standard errors. The generating vector g was built component by component, for the smallest worst-case
-error P₂ with product weights 0.5 · 0.85^j, over n = 2¹⁰, …, 2¹⁶ at once. Averages over such points err by nearly
+multiples of 1/n for every n the vector would be a bad one for some: averages were off by several standard errors.
+
+The generating vector g was built component by component, for the smallest worst-case error P₂ with product weights
+0.5 · 0.85^j, over n = 2¹⁰, …, 2¹⁶ at once. Averages over such points err by nearly
 1/n where those of random ones err by 1/√n, and the shift makes them unbiased. Two lines of arithmetic in place of
 direction numbers and scrambling, and of half a second to import them.
 

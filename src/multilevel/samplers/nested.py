@@ -45,6 +45,7 @@ ALL_OVER = 3.0  # spread of the widest component, in standard deviations of τ
 BROADER = 1.4  # how much wider a third of the points are proposed, more of them in the tails
 ROUNDS = 4  # of fitting another mixture to the weighted points, at most
 COMPONENTS, OUTER_COMPONENTS = 4, 8
+COMPILED = 2e-4  # seconds of an evaluation below which points are so cheap that other proposals are worth a try
 FAIR = 0.6  # k̂ with which no more mixtures are fitted
 INNER = 4096  # points of τ that the outer proposal is fitted to
 ENOUGH = 0.25  # effective share of the points with which none is fitted
@@ -303,7 +304,7 @@ def nested_points(target: LaplacePosterior, points: int, rng: np.random.Generato
         z, log_density = np.concatenate([z, fresh]), np.concatenate([log_density, target.log_density(fresh)])
         parts = [*parts, *more]
         raw, smooth = _weights(z, log_density, parts)
-    if smooth.khat[0] > FAIR and target.surface is None and target.seconds < DEAR:
+    if smooth.khat[0] > FAIR and target.surface is None and target.seconds < COMPILED:
         from .importance import importance  # looks farther out along every axis
 
         other = importance(target, points, int(rng.integers(2**32)), points, 2 * points)
