@@ -13,7 +13,7 @@ References: Rue, Martino & Chopin (2009), JRSS B 71; Vehtari, Simpson, Gelman, Y
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -91,6 +91,9 @@ class NestedLaplace(Bayesian):
         z = points.z[index]
         log_density = points.log_density[index] + (completed.log_weights if info["exact"] else 0.0)
         log_prior = target.coordinates.log_prior(z)[0]
+        if target.model.is_linear and "sigma" in completed.constants:  # the residual deviation, where others have it
+            rest = {name: values for name, values in completed.constants.items() if name != "sigma"}
+            completed = replace(completed, sigma=completed.constants["sigma"], constants=rest)
         return sample_of(
             target, z.reshape(*shape, -1), completed, log_density.reshape(shape), log_prior.reshape(shape), {}, info
         )
