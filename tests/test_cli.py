@@ -339,7 +339,8 @@ def test_sampled_fits(run, tmp_path):
     record = json.loads(files["json"].read_text())
     assert set(record) >= KEYS
     assert record["sampled"] is True
-    assert (record["draws"]["chains"], record["draws"]["draws"], record["draws"]["seed"]) == (2, 200, 3)
+    assert (record["sampler"]["chains"], record["sampler"]["draws"], record["sampler"]["seed"]) == (2, 200, 3)
+    assert record["draws"] == 400
     assert record["fixed_effects"][0]["rhat"] < 1.05
     assert ml.load(files["fit"]).draws["beta"].shape == (400, 1)
     assert "Bayesian, by sampling" in files["html"].read_text(encoding="utf-8")

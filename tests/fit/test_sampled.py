@@ -171,10 +171,10 @@ def test_draws_keep_chains(fit, sample, likelihood):
 def test_json(fit):
     record = json.loads(fit.to_json())
     assert record["sampled"] is True
-    assert record["draws"]["chains"] == 4
-    assert record["draws"]["draws"] == 500
-    assert record["draws"]["divergent"] == 0
-    assert record["draws"]["partial"] is False
+    assert record["sampler"]["chains"] == 4
+    assert record["sampler"]["draws"] == 500
+    assert record["sampler"]["divergent"] == 0
+    assert record["sampler"]["partial"] is False
     for name in ("log_likelihood", "objective", "aic", "bic", "df_residual"):
         assert record[name] is None
     first = record["fixed_effects"][0]
@@ -232,7 +232,7 @@ def test_interrupted_runs_are_marked_everywhere(likelihood, tmp_path):
     assert not fit.converged
     assert "PARTIAL" in repr(fit)
     assert str(fit.summary()).count("PARTIAL") == 3
-    assert fit.to_dict()["draws"]["partial"] is True
+    assert fit.to_dict()["sampler"]["partial"] is True
     assert fit.diagnostics().sampler["partial"] is True
     fit.save(tmp_path / "partial.fit")
     assert ml.load(tmp_path / "partial.fit").partial

@@ -78,7 +78,8 @@ def _sampling(fit: Fit) -> dict[str, Any]:
     chosen = [
         {"parameter": c.parameter, "prior": c.prior, "why": c.why, "given": c.given} for c in fit.model.priors.chosen
     ]
-    return {"draws": told, "diagnostics": worst, "priors": chosen}
+    total = certainty.sample.chains * certainty.sample.draws
+    return {"draws": total, "sampler": told, "diagnostics": worst, "priors": chosen}
 
 
 def _group_effects(fit: Fit) -> dict[str, list[dict[str, Any]]]:
