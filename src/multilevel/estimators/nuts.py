@@ -85,7 +85,7 @@ class Nuts(Bayesian):
     """
 
     cores: int | None = None
-    target_accept: float = 0.8
+    target_accept: float = 0.9
     max_depth: int = 10
     latent: str = "auto"
     progress: bool = True
