@@ -6,13 +6,13 @@ say nothing: the posterior then depends on how small they are (Gelman 2006, Baye
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from .base import INFINITY, Prior
+from .inv_gamma import InvGamma
 
 
 @dataclass(frozen=True)
@@ -24,27 +24,29 @@ class SqrtInvGamma(Prior):
     scale: float = 1.0
 
     @property
+    def square(self) -> InvGamma:
+        """The prior of x²."""
+        return InvGamma(self.shape, self.scale)
+
+    @property
     def support(self) -> tuple[float, float]:
         return 0.0, INFINITY
 
     def log_density(self, x: Any) -> np.ndarray:
         x = np.asarray(x, dtype=float)
-        constant = math.log(2.0) + self.shape * math.log(self.scale) - math.lgamma(self.shape)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            inside = constant - (2.0 * self.shape + 1.0) * np.log(x) - self.scale / x**2
+            inside = self.square.log_density(x**2) + np.log(2.0 * x)
         return np.where(x > 0.0, inside, -np.inf)
 
     def slope(self, x: Any) -> np.ndarray:
         x = np.asarray(x, dtype=float)
-        return -(2.0 * self.shape + 1.0) / x + 2.0 * self.scale / x**3
+        return self.square.slope(x**2) * 2.0 * x + 1.0 / x
 
     def draw(self, n: int, rng: np.random.Generator) -> np.ndarray:
-        return np.sqrt(self.scale / rng.gamma(self.shape, 1.0, n))
+        return np.sqrt(self.square.draw(n, rng))
 
     def below(self, x: float) -> float:
-        from scipy.special import gammaincc
-
-        return float(gammaincc(self.shape, self.scale / x / x)) if x > 0.0 else 0.0
+        return self.square.below(x * x) if x > 0.0 else 0.0
 
 
 MEMBER = SqrtInvGamma
