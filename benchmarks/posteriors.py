@@ -2,7 +2,8 @@
 
 Writes results/posteriors.md and .json. Each engine runs in a process of its own, one at a time; the clock starts at the
 call with formula and data frame and stops when the summary is printed: that is what somebody waits for. brms and Bambi
-compile each model, and that counts; our kernels are compiled once after installation, and that does not. Everybody has the same priors (the defaults of brms) and the same cores. What is compared is the smallest
+compile each model, and that counts; our kernels are compiled once after installation, and that does not.
+Everybody has the same priors (the defaults of brms) and the same cores. What is compared is the smallest
 bulk effective sample size over coefficients, standard deviations and correlations, computed for all by the same code
 from the draws; for importance sampling no more than its own effective sample size counts.
 

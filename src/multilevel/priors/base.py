@@ -209,7 +209,9 @@ def refused(prior: str, field: str, value: Any, wanted: str) -> SettingError:
     from ..errors import printable
 
     return SettingError(
-        f"{prior}: {field} = {printable(str(value), 30)} is not {wanted}", code="E_PRIOR", hint="See docs/priors.md."
+        f"{prior}: {field} = {printable(str(value), 30)} is not {wanted}",
+        code="E_PRIOR",
+        hint=f"Give a {field} that is; docs/priors.md has the parameters of every prior.",
     )
 
 

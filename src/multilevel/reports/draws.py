@@ -84,7 +84,10 @@ def _state(context: Context) -> Html:
     if not fit.converged:
         words = "The draws failed their diagnostics: read what was noticed below before any number."
         return paragraph(tag("b", words, class_="bad"))
-    return paragraph("The chains have mixed, and there are enough effective draws for means and intervals.")
+    sample = fit.sample
+    independent = sample is not None and sample.info.get("ess") is not None and not sample.stats  # weighted points
+    how = "The draws are independent" if independent else "The chains have mixed"
+    return paragraph(f"{how}, and there are enough effective draws for means and intervals.")
 
 
 def _diagnostics(context: Context) -> Html:
