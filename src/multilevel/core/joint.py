@@ -110,13 +110,13 @@ class JointPosterior:
         return z
 
     def _lam(self, factors: list[np.ndarray]) -> list[np.ndarray]:
-        """λ (N, k, k) of every grouping factor."""
+        """λ (N, k, k) of every grouping factor, its columns, and so a level's u, from the last effect to the first."""
         out = []
         for factor in self.factors:
             lam = np.zeros((len(factors[0]), factor.k, factor.k))
             for t, a, b in factor.terms:
                 lam[:, a:b, a:b] = self.inside[t] @ factors[t]
-            out.append(lam)
+            out.append(np.ascontiguousarray(lam[:, :, ::-1]))
         return out
 
     def _way(self, j: int, lam: list[np.ndarray], i: int) -> _Way:
@@ -217,7 +217,7 @@ class JointPosterior:
         by_factor: list[np.ndarray] = [np.zeros(0)] * len(self.inside)
         for factor, v in zip(self.factors, by_lam, strict=True):
             for t, begin, end in factor.terms:
-                by_factor[t] = self.inside[t].T @ v[:, begin:end, begin:end]
+                by_factor[t] = self.inside[t].T @ v[:, begin:end, ::-1][:, :, begin:end]
         return by_factor
 
     def _beside(self, lam, u, by_b, by_c, by_lam) -> None:  # type: ignore[no-untyped-def]
@@ -241,7 +241,7 @@ class JointPosterior:
         z, factors, _, u, *_ = self._placed(x)
         effects: list[np.ndarray] = [np.zeros(0)] * len(factors)
         for factor, span in zip(self.factors, self.rows.spans, strict=True):
-            own = u[:, span].reshape(len(x), factor.n_levels, factor.k)
+            own = u[:, span].reshape(len(x), factor.n_levels, factor.k)[:, :, ::-1]
             for t, a, b in factor.terms:
                 effects[t] = own[:, :, a:b] @ factors[t].transpose(0, 2, 1)
         beta = self.coordinates.beta(z)

@@ -8,11 +8,17 @@ for all its subtrees, and for each half of these with the nearest leaf of the ot
 period looks as if it had not turned). Subtrees are checked without recursion: at every second leaf, against the leaves
 that began the subtrees which end there.
 
+A step along which the energy varies by more than `COARSE` is divided: halved until it does not. From where it
+ends the way back has to be divided as often, else the trajectory ends there as if it had turned: so steps may depend on
+where they begin and the draws are still from π. Rough places that a chain meets once in thousands of draws, such as
+correlations near ±1, then cost some small steps instead of a divergence.
+
 A chain is a coroutine: it yields the point where it wants the density, and is sent value and gradient. So chains share
 evaluations (`nuts.py`), and a target pays its overhead once for all of them.
 
 References: Hoffman & Gelman (2014), JMLR 15; Betancourt (2017), arXiv:1701.02434, appendix A; Phan, Pradhan & Jankowiak
-(2019), arXiv:1912.11554 (iterative trees).
+(2019), arXiv:1912.11554 (iterative trees); Bou-Rabee, Carpenter, Kleppe & Liu (2025), arXiv:2506.18746 (step sizes
+within an orbit); on such steps in general Bou-Rabee, Carpenter, Kleppe & Marsden (2024), arXiv:2408.08259.
 """
 
 from __future__ import annotations
@@ -29,7 +35,10 @@ from .metric import Metric
 
 Evaluations = Generator[np.ndarray, tuple[float, np.ndarray], Any]
 
-DIVERGENT = 1000.0  # error of the energy that no sensible step makes
+DIVERGENT = 1000.0  # error of the energy that no sensible trajectory makes
+COARSE = 2.0  # error of the energy in one step beyond which the step is divided
+HALVINGS = 8  # times at most
+DIVERGES, BARRED = "diverges", "barred"  # why no step is made: too coarse however divided; no way back
 STATS = ("divergent", "tree_depth", "energy", "acceptance", "step_size", "n_steps")
 SHORTEST, LONGEST = 1e-10, 1e7
 
@@ -65,6 +74,7 @@ class Walker:
     target_accept: float
     value: float = 0.0
     slope: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    evaluations: int = 0
 
     def run(self, record: Record, tune: int, draws: int) -> Evaluations:
         """Warm-up and draws into a record; yields points, is sent (log density, gradient)."""
@@ -121,9 +131,9 @@ class Walker:
         p = metric.momentum(rng)
         v = metric.velocity(p)
         start = 0.5 * float(p @ v) - self.value
-        ends = [(self.q, p, v, self.slope), (self.q, p, v, self.slope)]
+        ends = [(self.q, p, v, self.slope, start), (self.q, p, v, self.slope, start)]
         total, log_weight, accepted, steps, depth = p, 0.0, 0.0, 0, 0
-        energy, divergent = start, False
+        energy, divergent, evaluated = start, False, self.evaluations
         while depth < self.max_depth:
             forward = rng.random() < 0.5
             found = yield from self._subtree(ends[forward], size if forward else -size, depth, start)
@@ -136,13 +146,10 @@ class Walker:
             if rng.random() < math.exp(min(0.0, sub_weight - log_weight)):
                 self.q, self.value, self.slope, energy = chosen
             log_weight = _log_add(log_weight, sub_weight)
-            (_, p0, v0, _), (_, p1, v1, _) = (
-                ends[not forward],
-                ends[forward],
-            )  # the far end, and where the new half began
+            (_, p0, v0, _, _), (_, p1, v1, _, _) = ends[not forward], ends[forward]  # far end; where the new half began
             ends[forward] = end
             depth += 1
-            _, p, v, _ = end
+            _, p, v, _, _ = end
             if (
                 _turns(p0, v0, p, v, total + sub_total)
                 or _turns(p0, v0, near[0], near[1], total + near[0])
@@ -150,42 +157,76 @@ class Walker:
             ):
                 break
             total = total + sub_total
-        return divergent, depth, energy, accepted / max(steps, 1), steps
+        return divergent, depth, energy, accepted / max(steps, 1), self.evaluations - evaluated
 
     def _subtree(self, end: Any, size: float, depth: int, start: float) -> Evaluations:
-        """2^depth leapfrog steps from an end of the trajectory, or fewer where it turns or diverges."""
-        q, p, v, g = end
-        metric, random = self.metric, self.rng.random
-        half, total, log_weight, accepted = 0.5 * size, np.zeros_like(p), -math.inf, 0.0
+        """2^depth steps from an end of the trajectory, or fewer where it turns or diverges."""
+        state, random = end, self.rng.random
+        total, log_weight, accepted, steps = np.zeros_like(end[1]), -math.inf, 0.0, 0
         held: list[Any] = [None] * (depth + 1)  # leaves that began subtrees: sum up to there, and the leaf before
         chosen: Any = None
         near: Any = None
         for leaf in range(2**depth):
-            before = p, v
-            p = p + half * g
-            q = q + size * metric.velocity(p)
-            value, g = yield q
-            p = p + half * g
-            v = metric.velocity(p)
-            energy = 0.5 * float(np.dot(p, v)) - value
+            _, p_before, v_before, _, _ = state
+            state, value, whole, taken, failed = yield from self._step(state, size)
+            steps += 1
+            self.evaluations += taken
+            accepted += math.exp(min(0.0, start - whole))
+            q, p, v, g, energy = state
             gain = start - energy
-            if not gain > -DIVERGENT or gain == math.inf:  # also where it is not a number
-                return end, near, total, log_weight, chosen, accepted, leaf + 1, False, True
-            accepted += math.exp(min(0.0, gain))
+            if failed or not gain > -DIVERGENT:
+                divergent = failed != BARRED
+                return end, near, total, log_weight, chosen, accepted, steps, not divergent, divergent
             log_weight = _log_add(log_weight, gain)
             if gain >= log_weight or random() < math.exp(gain - log_weight):
                 chosen = (q, value, g, energy)
             total = total + p
             ones = (leaf >> 1).bit_count()
             if leaf & 1 == 0:
-                held[ones] = (p, v, total, *before)
+                held[ones] = (p, v, total, p_before, v_before)
                 near = near or (p, v)
                 continue
             ending = (~leaf & (leaf + 1)).bit_length() - 1  # how many subtrees end at this leaf
             for k in range(ones, ones - ending, -1):
                 if _turned(held[k], held[k + 1] if k < ones else None, p, v, total):
-                    return end, near, total, log_weight, chosen, accepted, leaf + 1, True, False
-        return (q, p, v, g), near, total, log_weight, chosen, accepted, 2**depth, False, False
+                    return end, near, total, log_weight, chosen, accepted, steps, True, False
+        return state, near, total, log_weight, chosen, accepted, steps, False, False
+
+    def _step(self, state: Any, size: float) -> Evaluations:
+        """One step, divided where it is too coarse: state, log density, energy undivided, evaluations, failure."""
+        taken, whole = 0, math.inf
+        for level in range(HALVINGS + 1):
+            new, value, count, error = yield from self._leapfrog(state, size / 2**level, 2**level)
+            taken += count
+            whole = new[4] if level == 0 else whole
+            if error <= COARSE:
+                break
+        else:
+            return new, value, whole, taken, DIVERGES
+        q, p, v, g, energy = new
+        for coarser in range(level):
+            *_, count, error = yield from self._leapfrog((q, -p, -v, g, energy), size / 2**coarser, 2**coarser)
+            taken += count
+            if error <= COARSE:
+                return new, value, whole, taken, BARRED
+        return new, value, whole, taken, ""
+
+    def _leapfrog(self, state: Any, size: float, count: int) -> Evaluations:
+        """`count` leapfrog steps, or fewer where they are too coarse: state, log density, evaluations, range of H."""
+        q, p, v, g, energy = state
+        velocity, half, value, done = self.metric.velocity, 0.5 * size, math.nan, 0
+        low = high = energy
+        while done < count and high - low <= COARSE:
+            p = p + half * g
+            q = q + size * velocity(p)
+            value, g = yield q
+            p = p + half * g
+            v = velocity(p)
+            energy = 0.5 * float(np.dot(p, v)) - value
+            energy = energy if math.isfinite(energy) else math.inf
+            low, high = min(low, energy), max(high, energy)
+            done += 1
+        return (q, p, v, g, energy), value, done, high - low
 
 
 def _turned(first: Any, middle: Any, p: np.ndarray, v: np.ndarray, total: np.ndarray) -> bool:
