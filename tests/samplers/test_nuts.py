@@ -134,7 +134,7 @@ def test_a_funnel_is_not_sampled_in_silence():
     """The planted failure: no step size fits both ends; divided steps reach into the neck, but far too slowly."""
     chains = sample(Funnel(), draws=300, tune=300, seed=2, cores=1)
     found = diagnose(chains.z)
-    assert chains.stats["divergent"].sum() > 0 or found.rhat.max() > 1.01
+    assert found.rhat[0] > 1.02
     assert found.ess_bulk.min() < 400
 
 
@@ -171,7 +171,6 @@ def test_divided_steps_leave_the_density_as_it_is(monkeypatch, coarse):
         error = diagnose(event.astype(float)[:, :, None]).mcse_mean[0]
         assert error < 0.02
         assert abs(event.mean() - truth) < 4 * error
-    assert diagnose(chains.z).rhat[0] > 1.02
 
 
 def test_a_long_period_is_noticed():
