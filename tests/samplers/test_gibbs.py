@@ -242,3 +242,29 @@ def test_coordinates_of_covariances(kind, k, hom):
     x = 0.8 * np.random.default_rng(10).standard_normal((5, b.d))
     factor = b.factor(x)
     assert np.allclose(exact(b, factor @ factor.transpose(0, 2, 1)), x)
+
+
+def test_the_warm_up_says_how_many_sweeps_make_a_draw():
+    """An autoregression of which one sweep in τ = (1 + ρ)/(1 − ρ) is worth an independent draw."""
+    from multilevel.samplers.gibbs import MOST, enough
+
+    def path(rho, sweeps=2000):
+        rng = np.random.default_rng(0)
+        x = [rng.standard_normal((4, 1))]
+        for _ in range(sweeps - 1):
+            x.append(rho * x[-1] + np.sqrt(1 - rho**2) * rng.standard_normal((4, 1)))
+        return [np.column_stack([v, rng.standard_normal((4, 1)), np.ones((4, 1))]) for v in x]
+
+    assert enough(path(0.0), 1000) == 1
+    assert enough(path(0.9), 1000) in (4, 5, 6)  # τ = 19, and a quarter of the draws have to count
+    assert enough(path(0.9), 500) in (8, 9, 10, 11)
+    assert enough(path(0.995), 1000) == MOST
+    assert enough(path(0.9)[:50], 1000) == 1  # too short to tell
+    assert enough([np.ones((4, 1))] * 200, 1000) == 1  # nothing moves, nothing to learn
+
+
+@pytest.mark.filterwarnings("ignore::multilevel.errors.ConvergenceWarning")
+def test_thin_is_what_was_asked_for_or_what_the_warm_up_said():
+    model = ml.Model("score ~ 1 + (1 | school)", ml.datasets.load("schools"))
+    assert model.fit("gibbs", draws=20, tune=20, chains=2, thin=3).sample.info["thin"] == 3
+    assert model.fit("gibbs", draws=20, tune=20, chains=2).sample.info["thin"] == 1

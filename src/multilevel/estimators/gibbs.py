@@ -40,8 +40,10 @@ class Gibbs(Bayesian):
     ----------
     draws, tune, chains, seed : int
         As for every Bayesian estimator; the steps of non-conjugate coordinates learn their scales while tuning.
-    thin : int
-        Sweeps for each draw kept.
+    thin : int or "auto"
+        Sweeps for each draw kept. "auto" takes as many as the warm-up's autocorrelation says are needed for about
+        250 effective draws a chain (or half of them all) of each standard deviation, correlation and constant, 16 at
+        most; `fit.sample.info["thin"]` tells.
     blocks : {"auto", "joint", "factors"}
         Of linear models: all coefficients and effects in one block, or one grouping factor after the other with the
         coefficients drawn anew with each. "auto" takes the second where a factorisation is dear (large crossed
@@ -61,13 +63,16 @@ class Gibbs(Bayesian):
     (2, 200, 1)
     """
 
-    thin: int = 1
+    thin: int | str = "auto"
     blocks: str = "auto"
 
     def check(self, model: Model) -> None:
         super().check(model)
-        if not isinstance(self.thin, int | np.integer) or self.thin < 1:
-            raise SettingError(f"thin={printable(repr(self.thin))} is not a whole number of at least 1")
+        if self.thin != "auto" and (not isinstance(self.thin, int | np.integer) or self.thin < 1):
+            raise SettingError(
+                f"thin={printable(repr(self.thin))} is not a whole number of at least 1",
+                hint='Use "auto", which lets the warm-up decide.',
+            )
         if self.blocks not in BLOCKS:
             raise SettingError(f'blocks="{printable(self.blocks)}" is unknown', hint=f"Use {', '.join(BLOCKS)}.")
         if not model.is_linear:
@@ -91,7 +96,7 @@ class Gibbs(Bayesian):
         likelihood = log_likelihood(model, system, kept, flat).reshape(z.shape[:2])
         info = {
             "sampler": words(system), "exact": True, "tune": self.tune, "seed": self.seed, "partial": partial,
-            "thin": self.thin,
+            "thin": kept.thin,
         }  # fmt: skip
         return sampler.sample_of(model, kept, system.coordinates, likelihood + prior, prior, z, info)
 

@@ -33,6 +33,12 @@ if TYPE_CHECKING:
     from ..model.model import Model
 
 
+SETTLED = 0.4  # share of the warm-up after which autocorrelation is looked at
+SHORTEST = 100  # sweeps that show it
+WANTED = 250.0  # effective draws of a chain
+MOST = 16
+
+
 class Gibbs:
     """The sweeps of one model.
 
@@ -100,25 +106,30 @@ class Gibbs:
 
     # --- a whole run ---------------------------------------------------------------------------------------------
     def run(
-        self, draws: int, tune: int, chains: int, seed: int, thin: int = 1, tick: Callable[[int], None] | None = None
-    ) -> tuple[Recorder, bool]:
+        self, draws: int, tune: int, chains: int, seed: int, thin: int | str = 1,
+        tick: Callable[[int], None] | None = None,
+    ) -> tuple[Recorder, bool]:  # fmt: skip
         """Tune, then keep every `thin`-th of draws × thin sweeps; the second value says whether it was interrupted."""
         rng = np.random.default_rng(np.random.SeedSequence(seed))
         state = self.system.start(chains, rng)
         kept = Recorder(state, draws)
         done = 0
+        path: list[np.ndarray] = []  # of the last sweeps of the warm-up
         try:
-            for _ in range(tune):
+            for i in range(tune):
                 self.sweep(state, rng)
+                if thin == "auto" and i >= tune * SETTLED:
+                    path.append(state.scales())
                 done += 1
                 if tick:
                     tick(done)
             self.stop_tuning()
+            kept.thin = enough(path, draws) if isinstance(thin, str) else thin
             for _ in range(draws):
-                for _ in range(thin):
+                for _ in range(kept.thin):
                     self.sweep(state, rng)
                 kept.add(state)
-                done += thin
+                done += kept.thin
                 if tick:
                     tick(done)
         except KeyboardInterrupt:
@@ -128,12 +139,29 @@ class Gibbs:
         return kept, False
 
 
+def enough(path: list[np.ndarray], draws: int) -> int:
+    """Sweeps a draw with which `draws` of them suffice, by the autocorrelation of a path (sweeps, C, d)."""
+    from ..numerics.diagnostics import diagnose
+
+    if len(path) < SHORTEST or path[0].shape[1] == 0:
+        return 1
+    x = np.array(path).transpose(1, 0, 2)
+    x = x[:, :, np.ptp(x, axis=(0, 1)) > 0.0]
+    if x.shape[2] == 0:
+        return 1
+    found = diagnose(x)
+    effective = float(np.nanmin(np.minimum(found.ess_bulk, found.ess_tail)))
+    share = effective / (x.shape[0] * x.shape[1])  # of one sweep
+    wanted = min(WANTED / draws, 0.5)
+    return int(np.clip(np.ceil(wanted / max(share, 1e-6)), 1, MOST))
+
+
 class Recorder:
     """Draws kept, (C, S, …) each."""
 
     def __init__(self, state: State, draws: int) -> None:
         C = state.chains
-        self.n = 0
+        self.n, self.thin = 0, 1
         self.terms = [np.empty((C, draws, x.shape[1])) for x in state.terms]
         self.sigma = np.empty((C, draws))
         self.beta = np.empty((C, draws, state.beta.shape[1]))

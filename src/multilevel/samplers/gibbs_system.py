@@ -43,6 +43,11 @@ class State:
     def chains(self) -> int:
         return len(self.beta)
 
+    def scales(self) -> np.ndarray:
+        """Coordinates of the terms, log σ and the constants (C, ·), of which chains forget their start last."""
+        constants = [np.log(np.abs(v) + 1e-300) for v in self.constants.values()]
+        return np.column_stack([*self.terms, np.log(self.sigma), *constants])
+
 
 class System(ABC):
     """The likelihood's part of a sweep."""
