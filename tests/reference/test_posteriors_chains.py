@@ -46,7 +46,7 @@ def test_nuts(name: str) -> None:
 @pytest.mark.parametrize("estimator", ["nuts", "gibbs"])
 @pytest.mark.parametrize("name", some(linear.CASES))
 def test_linear(name: str, estimator: str) -> None:
-    fit = linear.model(name).fit(estimator, draws=1000 if estimator == "nuts" else 3000)
+    fit = linear.model(name).fit(estimator)
     clean(fit)
     for parameter, reference in linear.CASES[name]["parameters"].items():
         draws = linear.of_parameter(fit.model, fit.sample, parameter)
@@ -56,7 +56,7 @@ def test_linear(name: str, estimator: str) -> None:
 
 @pytest.mark.parametrize("name", some(["cbpp_binomial", "contraception_bernoulli", "epil_negbinomial"]))
 def test_polya_gamma(name: str) -> None:
-    fit = generalized.model(name).fit("gibbs", draws=3000, seed=1)
+    fit = generalized.model(name).fit("gibbs")
     clean(fit)
     for parameter, reference in generalized.CASES[name]["parameters"].items():
         draws = generalized.of_parameter(fit.model, fit.sample, parameter)
