@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -24,6 +25,7 @@ from .coordinates import Coordinates, coordinates
 if TYPE_CHECKING:
     from ..data.cross_products import CrossProducts
     from ..model.model import Model
+    from .compiled import Compiled
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,13 @@ class CollapsedPosterior:
     def seconds(self) -> float:
         """Rough time of one evaluation, from sizes alone."""
         return self.engine.seconds
+
+    @cached_property
+    def compiled(self) -> Compiled | None:
+        """The density in compiled code, where all its parts have a kernel."""
+        from .collapsed_compiled import compiled
+
+        return compiled(self)
 
     def start(self) -> np.ndarray:
         """z of the restricted-likelihood estimates, away from the boundary; coefficients at theirs."""

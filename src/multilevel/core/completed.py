@@ -2,10 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import overload
 
 import numpy as np
+
+
+class LateEffects(Sequence[np.ndarray]):
+    """Draws of the group effects, term by term, that are made when one of them is first asked for.
+
+    Millions of effects are gigabytes; a table of the parameters needs none of them. What is drawn was settled before:
+    it does not matter when, or whether anything else is drawn in between.
+
+    Parameters
+    ----------
+    make : () → one array a term
+    means : per term (L, k), the effects' means over all draws
+    """
+
+    def __init__(self, make: Callable[[], Sequence[np.ndarray]], means: Sequence[np.ndarray]) -> None:
+        self._make: Callable[[], Sequence[np.ndarray]] | None = make
+        self._drawn: tuple[np.ndarray, ...] = ()
+        self.means = tuple(means)
+
+    def __len__(self) -> int:
+        return len(self.means)
+
+    @overload
+    def __getitem__(self, t: int) -> np.ndarray: ...
+    @overload
+    def __getitem__(self, t: slice) -> tuple[np.ndarray, ...]: ...
+    def __getitem__(self, t: int | slice) -> np.ndarray | tuple[np.ndarray, ...]:
+        if self._make is not None:
+            self._drawn, self._make = tuple(self._make()), None
+        return self._drawn[t]
+
+    def __reduce__(self) -> tuple[type, tuple[tuple[np.ndarray, ...]]]:
+        return tuple, (tuple(self),)
+
+    def shaped(self, shape: tuple[int, ...]) -> LateEffects:
+        """The same draws with the first axis split like this."""
+        return LateEffects(lambda: [e.reshape(*shape, *e.shape[1:]) for e in self], self.means)
 
 
 @dataclass(frozen=True)
@@ -25,7 +63,7 @@ class Completed:
     beta: np.ndarray
     sigma: np.ndarray | None
     covariances: tuple[np.ndarray, ...]
-    effects: tuple[np.ndarray, ...]
+    effects: Sequence[np.ndarray]
     constants: Mapping[str, np.ndarray] = field(default_factory=dict)
     log_weights: np.ndarray = field(default_factory=lambda: np.zeros(0))
 

@@ -145,13 +145,13 @@ class Coordinates:
         by_beta = np.zeros_like(beta)
         for item in self.priors.linear:
             x = beta @ item.direction
-            if item.scale >= 0:
-                at = self.extras.start + item.scale
-                scale = np.exp(z[:, at])
-                value = value - z[:, at]
-                gradient[:, at] -= 1.0 + item.prior.slope(x / scale) * x / scale
-            else:
-                scale = np.ones(len(z))
+            scale = np.ones(len(z))
+            places = [self.extras.start + e for e in (item.scale, item.local) if e >= 0]
+            if places:
+                log_scale = z[:, places].sum(axis=1)
+                scale = np.exp(log_scale)
+                value = value - log_scale
+                gradient[:, places] -= (1.0 + item.prior.slope(x / scale) * x / scale)[:, None]
             value = value + item.prior.log_density(x / scale)
             by_beta += (item.prior.slope(x / scale) / scale)[:, None] * item.direction
         gradient[:, self.coefficients] += by_beta @ self.to_beta

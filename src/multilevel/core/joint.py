@@ -23,12 +23,15 @@ non-centred); Papaspiliopoulos, Roberts & Sköld (2007), Statistical Science 22 
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .anchor import anchor
+from .compiled import Compiled
 from .completed import Completed
+from .joint_compiled import compiled
 from .joint_rows import JointRows
 from .marginal import LaplacePosterior
 
@@ -39,13 +42,14 @@ if TYPE_CHECKING:
 class _Way:
     """What one point's way from noise to the effects of one factor leaves behind, for the way back."""
 
-    __slots__ = ("K", "R", "T", "Y", "c", "h", "quadratic")
+    __slots__ = ("K", "R", "T", "Y", "c", "h", "held", "quadratic")
 
     def __init__(self, a: np.ndarray, T: np.ndarray, G: np.ndarray, r: np.ndarray) -> None:
         p = len(r)
         self.T, self.quadratic = T, (G, r)
         self.R, self.Y = np.zeros_like(a), np.empty_like(T)
         self.K, self.h, self.c = np.empty((p, p)), np.empty(p), np.empty(p)
+        self.held = np.zeros(0)  # precisions of priors that move
 
 
 _NOTHING = np.zeros((0, 0, 0))
@@ -65,10 +69,11 @@ class JointPosterior:
 
         self.kernels = whitened
         self.model = model
-        marginal = LaplacePosterior(model)
-        self.coordinates = marginal.coordinates
+        marginal = self._marginal(model)
+        self.coordinates = self.reported = marginal.coordinates  # `reported`: the model's own, the first of them
         self.rows = JointRows(marginal.criterion.rows, model.distribution)
         self.anchor = anchor(model, marginal, self.rows)
+        self._widen()
         self.factors = self.rows.rows.factors
         self.inside = marginal.maps
         self.p = len(self.anchor.inner)
@@ -81,8 +86,15 @@ class JointPosterior:
         first = self.coordinates.d
         places = [first + np.arange(self.rows.q)[self.rows.spans[j]] for j in self.beside]
         self.mixed = np.concatenate([self.anchor.inner, *places]) if self.tail is not None else np.zeros(0, np.int64)
-        self.still = self.tail.at([]) if self.tail is not None and not self.beside else ()
+        self.still: tuple[Any, ...] = self.tail.at([]) if self.tail is not None and not self.beside else ()
         self.alone = [np.ascontiguousarray(t[:, :, None]) for t in self.anchor.t]
+
+    def _marginal(self, model: Model) -> LaplacePosterior:
+        """The posterior whose mode is the anchor."""
+        return LaplacePosterior(model)
+
+    def _widen(self) -> None:
+        """Coordinates beyond those of the anchor: none."""
 
     @property
     def d(self) -> int:
@@ -100,6 +112,11 @@ class JointPosterior:
     def starts(self, chains: int, rng: np.random.Generator) -> np.ndarray:
         """Points (chains, d) drawn from the anchor's normal distribution, its far tails cut."""
         return np.clip(rng.standard_normal((chains, self.d)), -2.0, 2.0)
+
+    @cached_property
+    def compiled(self) -> Compiled | None:
+        """The density in compiled code, where all its parts have a kernel."""
+        return compiled(self)
 
     # --- from noise to parameters ----------------------------------------------------------------------------------
     def _outer(self, x: np.ndarray) -> np.ndarray:
@@ -119,7 +136,7 @@ class JointPosterior:
             out.append(np.ascontiguousarray(lam[:, :, ::-1]))
         return out
 
-    def _way(self, j: int, lam: list[np.ndarray], i: int) -> _Way:
+    def _way(self, j: int, lam: list[np.ndarray], i: int, z: np.ndarray) -> _Way:
         if self.tail is None:
             return _Way(self.anchor.A[j], self.alone[j], np.zeros((0, 0)), np.zeros(0))
         moving = self.tail.at([lam[g][i] for g in self.beside]) if self.beside else self.still
@@ -139,7 +156,7 @@ class JointPosterior:
         for i in range(len(x)):
             for j in self.led:
                 span, shape = self.rows.spans[j], self.shapes[j]
-                way = self._way(j, lam, i)
+                way = self._way(j, lam, i, z[i])
                 log_jacobian[i] += self.kernels.forth(
                     lam[j][i], a.A[j], way.T, *way.quadratic, noise[i], x[i, first:][span].reshape(shape),
                     way.R, way.Y, way.K, way.h, way.c, u[i, span].reshape(shape),
@@ -165,6 +182,8 @@ class JointPosterior:
 
     def gradient(self, x: np.ndarray) -> tuple[float, np.ndarray]:
         """The same of one point (d,), and its gradient."""
+        if self.compiled is not None:
+            return self.compiled.gradient(x)
         value, slope = self.gradients(x[None])
         return float(value[0]), slope[0]
 
@@ -208,6 +227,7 @@ class JointPosterior:
                     by_b[i, span].reshape(shape), by_c[i], by_noise[i], slope[i, first:][span].reshape(shape),
                     by_lam[j][i], by_T, by_G, by_r,
                 )  # fmt: skip
+                self._by_precision(way, by_G, by_z[i])
                 if self.tail is not None and self.beside:
                     passed = self.tail.back([lam[g][i] for g in self.beside], by_T, by_G, by_r)
                     for g, more in zip(self.beside, passed, strict=True):
@@ -219,6 +239,9 @@ class JointPosterior:
             for t, begin, end in factor.terms:
                 by_factor[t] = self.inside[t].T @ v[:, begin:end, ::-1][:, :, begin:end]
         return by_factor
+
+    def _by_precision(self, way: _Way, by_G: np.ndarray, by_z: np.ndarray) -> None:
+        """Adds to ∂/∂z what comes through the quadratic's precision G of the coefficients: it is constant here."""
 
     def _beside(self, lam, u, by_b, by_c, by_lam) -> None:  # type: ignore[no-untyped-def]
         """Derivatives by the effects beside the leading factor's, and directly by their λ: b = λu."""
@@ -234,11 +257,20 @@ class JointPosterior:
     # --- draws -----------------------------------------------------------------------------------------------------
     def points(self, x: np.ndarray) -> np.ndarray:
         """z (N, d) of points x."""
-        return self._placed(x)[0]
+        return self._settled(x)[0]
+
+    def _settled(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """z and u (N, q) of points x."""
+        if self.compiled is not None:
+            z, u = self.compiled.left(x, ("z", "u"))
+            return z, u
+        z, _, _, u, *_ = self._placed(x)
+        return z, u
 
     def complete(self, x: np.ndarray, rng: np.random.Generator | None = None) -> Completed:
         """Everything at points x (N, d), in the units of the data; nothing is left to be drawn."""
-        z, factors, _, u, *_ = self._placed(x)
+        z, u = self._settled(x)
+        factors = self.coordinates.factors(z)
         effects: list[np.ndarray] = [np.zeros(0)] * len(factors)
         for factor, span in zip(self.factors, self.rows.spans, strict=True):
             own = u[:, span].reshape(len(x), factor.n_levels, factor.k)[:, :, ::-1]

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .exact_draws import ExactDraws
 from .laplace import LaplaceState
 from .level_rows import Densities, LevelRows
 from .one_factor import OneFactorLaplace
@@ -44,9 +45,11 @@ SURFACE = 32  # proposals a level for that
 CHUNK = 400_000  # rows times proposals at once
 
 
-def latent_draws(target: LaplacePosterior) -> LatentDraws:
+def latent_draws(target: LaplacePosterior) -> LatentDraws | ExactDraws:
     """The way that suits a target's groups."""
     factors = target.criterion.rows.factors
+    if target.exact:
+        return ExactDraws(target)
     if not factors:
         return NoDraws(target)
     if len(factors) > 1:

@@ -21,9 +21,12 @@ import numpy as np
 from ..scales.base import Kind, Scale
 from .batch_modes import BatchModes, Modes
 from .coordinates import coordinates
+from .exact_draws import ExactDraws
 from .laplace import Laplace, LaplaceState
 from .level_rows import LevelRows
 from .one_factor import OneFactorLaplace, laplace
+from .one_factor_quadrature import NODES, OneFactorQuadrature
+from .row_terms import kernel_of
 from .second_order import SecondOrder
 
 if TYPE_CHECKING:
@@ -31,8 +34,10 @@ if TYPE_CHECKING:
     from .completed import Completed
     from .latent_draws import LatentDraws
 
+MANY_LEVELS = 5000  # beyond which random estimates of the integrals are too noisy
 HOPELESS = 1e10  # deviance at which rounding hides where the mode is
 SUSPICIOUS = 300.0  # above the lowest deviance seen: the mode is searched again from zero
+WIDTH = 1e-5  # of differences
 MANY = 32  # points for which the modes at the best point known are worth finding first
 
 
@@ -65,13 +70,16 @@ class LaplacePosterior:
         Of any family, with any grouping factors or none.
     order : {1, 2}
         Of Laplace's approximation; 2 adds the next term of the expansion (`core/second_order.py`).
+    quadrature : bool
+        Integrals by quadrature instead, and effects drawn without weights; only where `many_levels` says that it can.
     """
 
-    def __init__(self, model: Model, order: int = 1) -> None:
+    def __init__(self, model: Model, order: int = 1, quadrature: bool = False) -> None:
         self.model, self.order = model, order
+        self.exact = quadrature  # draws of the effects have no weights
         self.coordinates = coordinates(model, model.priors, True)
         roots = [Root(scale.k) for scale in model.scales]
-        make = laplace if order == 1 or not roots else SecondOrder
+        make = OneFactorQuadrature if quadrature else laplace if order == 1 or not roots else SecondOrder
         self.criterion: Laplace = make(model.rows, model.distribution, roots)
         self.maps = [np.linalg.inv(m) for m in model.rows.to_effects]  # L to the core's units
         self.names = self.coordinates.names
@@ -196,6 +204,21 @@ class LaplacePosterior:
             self._best = value, z.copy()
         return value, gradient
 
+    def information(self, z: np.ndarray) -> np.ndarray:
+        """A positive model of −∂² log p̃ at a point (d,): J'HJ and the prior's curvature, J = ∂φ/∂z.
+
+        H is the criterion's own model of its Hessian (`Laplace.slope`), good enough for a search.
+        """
+        away = WIDTH * np.eye(self.d)
+        sides = np.concatenate([z + away, z - away])
+        phi, slopes = self.phi(sides), self.coordinates.log_prior(sides)[1]
+        jacobian = (phi[: self.d] - phi[self.d :]).T / (2.0 * WIDTH)
+        bend = (slopes[self.d :] - slopes[: self.d]) / (2.0 * WIDTH)
+        state = self.evaluate(self.phi(z[None])[0])
+        h = 0.5 * jacobian.T @ self.criterion.slope(state).hessian @ jacobian
+        values, vectors = np.linalg.eigh(h + np.where(np.isfinite(bend), 0.5 * (bend + bend.T), 0.0))
+        return np.asarray((vectors * np.maximum(values, 1e-8 * max(values[-1], 1.0))) @ vectors.T)
+
     def settle(self, z: np.ndarray) -> None:
         """Take the modes around a point, the posterior's own say, as the start of those to come."""
         self._best = -np.inf, np.zeros(0)
@@ -215,14 +238,15 @@ class LaplacePosterior:
 
         Done where levels are so many that it is one, and that random estimates of it would be too noisy.
         """
-        if not self.draws.smooth:
+        draws = self.draws
+        if self.exact or isinstance(draws, ExactDraws) or not draws.smooth:
             return False
-        self.surface = self.draws.surface(z)
+        self.surface = draws.surface(z)
         return True
 
     # --- what was integrated out ---------------------------------------------------------------------------------
     @cached_property
-    def draws(self) -> LatentDraws:
+    def draws(self) -> LatentDraws | ExactDraws:
         """How the effects are drawn given z."""
         from .latent_draws import latent_draws
 
@@ -238,6 +262,8 @@ class LaplacePosterior:
         at = self.coordinates
         with np.errstate(all="ignore"):
             effects, log_weights = self.draws.draw(z, rng)
+            if self.exact:  # the integrals are
+                log_weights = np.where(np.isfinite(log_weights), 0.0, -np.inf)
             factors = at.factors(z)
         beta = at.beta(z)
         beta[:, [j for j, _ in self.model.rows.dropped]] = np.nan
@@ -245,7 +271,20 @@ class LaplacePosterior:
             beta=beta,
             sigma=None,
             covariances=tuple(x @ np.swapaxes(x, 1, 2) for x in factors),
-            effects=tuple(effects),
+            effects=effects,
             constants=at.natural(z),
             log_weights=log_weights,
         )
+
+
+def many_levels(model: Model) -> bool:
+    """Whether the levels of one factor are so many that their integrals have to be exact, and whether they can be."""
+    rows = model.rows
+    if len(rows.factors) != 1 or rows.m != 1 or rows.factors[0].n_levels <= MANY_LEVELS:
+        return False
+    return rows.factors[0].k in NODES and kernel_of(model.distribution, rows.observations) is not None
+
+
+def marginal_posterior(model: Model) -> LaplacePosterior:
+    """The posterior of z that draws start from: by Laplace's approximation, or by quadrature with very many levels."""
+    return LaplacePosterior(model, quadrature=many_levels(model))

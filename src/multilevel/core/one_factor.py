@@ -6,8 +6,10 @@ itself, so that an evaluation is one pass over the rows without leaving compiled
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -59,12 +61,21 @@ class OneFactorLaplace(Laplace):
     def seconds(self) -> float:
         return 1e-7 * self.rows.n
 
+    @property
+    def tolerance(self) -> float:
+        """Newton decrement of a level at its mode, relative to its part of the criterion."""
+        return float(self.kernels.TOLERANCE)
+
+    def fixed(self, theta: np.ndarray) -> np.ndarray:
+        """Linear predictors of all rows without group effects."""
+        return np.ascontiguousarray(self.rows.offsets[:, 0] + self.x @ theta[self.n_theta :])
+
     # --- the criterion -------------------------------------------------------------------------------------------
     def _evaluate(self, theta: np.ndarray, warm: np.ndarray) -> LaplaceState:
         self.evaluations += 1
         rows, factor = self.rows, self.rows.factors[0]
         lam = self.factors(theta)
-        fixed = np.ascontiguousarray(rows.offsets[:, 0] + self.x @ theta[self.n_theta :])
+        fixed = self.fixed(theta)
         u = np.ascontiguousarray(warm.reshape(factor.n_levels, factor.k)).copy()
         eta, loglik, s, w, third = (np.empty(rows.n) for _ in range(5))
         gram, root = np.empty((factor.n_levels, factor.k, factor.k)), np.empty((factor.n_levels, factor.k, factor.k))
@@ -76,11 +87,11 @@ class OneFactorLaplace(Laplace):
             return bool(
                 self.kernels.level_modes(
                     self.code, self.level_start, self.y, self.size, fixed, self.z, lam[0], u, eta, loglik, s, w, third,
-                    gram, root, out, self.kernels.TOLERANCE, begin, end,
+                    gram, root, out, self.tolerance, begin, end,
                 )
             )  # fmt: skip
 
-        if not all(self._shared(work)):
+        if not all(self.shared(work)):
             return LaplaceState(theta, np.inf, tuple(lam), None)
         h, log_det = (float(v) for v in (parts[0] if len(parts) == 1 else parts[0] + parts[1]))
         value = 2.0 * h + log_det - 2.0 * (self.constant + rows.log_constant)
@@ -117,19 +128,18 @@ class OneFactorLaplace(Laplace):
         self._warm = u.ravel()
         return end, hessian if done else None, int(counts[1])
 
-    def _shared(self, work: Callable[[int, int], Any]) -> list[Any]:
+    def shared(self, work: Callable[[int, int], Any], large: bool = False) -> list[Any]:
         """The work over all levels, in two threads when it is large."""
         levels = len(self.level_start) - 1
-        if self.rows.n < MANY or cores() < 2:
+        if not (large or self.rows.n >= MANY) or cores() < 2:
             return [work(0, levels)]
         middle = int(np.searchsorted(self.level_start, self.rows.n // 2))
-        with ThreadPoolExecutor(2) as pool:
-            jobs = [pool.submit(work, 0, middle), pool.submit(work, middle, levels)]
-            return [job.result() for job in jobs]
+        other = _helper(os.getpid()).submit(work, middle, levels)
+        return [work(0, middle), other.result()]
 
     def shared_sum(self, work: Callable[..., float], arguments: tuple[object, ...]) -> float:
         """The sum of what a kernel returns for the levels begin … end, its last two arguments."""
-        return float(sum(self._shared(lambda begin, end: work(*arguments, begin, end))))
+        return float(sum(self.shared(lambda begin, end: work(*arguments, begin, end))))
 
     def root_at(self, state: LaplaceState) -> np.ndarray:
         """chol(H) of every level at a state."""
@@ -177,7 +187,7 @@ class OneFactorLaplace(Laplace):
             )  # fmt: skip
             return True
 
-        self._shared(work)
+        self.shared(work)
         by_c, score, of_theta, of_fixed = (
             parts[0] if len(parts) == 1 else tuple(a + b for a, b in zip(*parts, strict=True))
         )
@@ -196,3 +206,9 @@ class OneFactorLaplace(Laplace):
 
 def _mirrored(lower: np.ndarray) -> np.ndarray:
     return lower + np.tril(lower, -1).T
+
+
+@cache
+def _helper(process: int) -> ThreadPoolExecutor:
+    """A second thread, kept: starting one takes as long as a pass over 100,000 rows. Forked processes get their own."""
+    return ThreadPoolExecutor(1)

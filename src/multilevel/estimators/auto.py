@@ -2,7 +2,7 @@
 
     linear models                       "collapsed": importance sampling, or NUTS where its k̂ or the dimension says so
     others, few parameters              nested Laplace with its check: exact draws where k̂ is below 0.7
-    where that check fails, and beyond  "nuts"
+    where that check fails, and beyond  "nuts"; at once where coefficients have horseshoe or R2-D2 priors
 
 All three draw from the same posterior; `fit.sample.info["sampler"]` says which did.
 
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..fit.sample import Sample
 from .bayesian import Bayesian
-from .collapsed import MOST_COORDINATES, Collapsed
+from .collapsed import MOST_COORDINATES, Collapsed, coordinates_of
 from .nested_laplace import NestedLaplace
 from .nuts import Nuts
 
@@ -30,13 +30,20 @@ WORTH = 0.25  # seconds of one evaluation beyond which a first try by integrals 
 class Auto(Bayesian):
     """Settings: those of every Bayesian estimator."""
 
+    def late(self, model: Model) -> bool:
+        from ..core.marginal import many_levels
+
+        return not model.is_linear and many_levels(model) and coordinates_of(model) <= MOST_COORDINATES
+
     def sample(self, model: Model) -> Sample:
         settings: dict[str, Any] = {
             "draws": self.draws, "tune": self.tune, "chains": self.chains, "seed": self.seed,
         }  # fmt: skip
+        from ..core.joint_shrinkage import shrinks
+
         if model.is_linear:
             return Collapsed(**settings).sample(model)
-        if _few(model):
+        if _few(model) and not shrinks(model):
             found = NestedLaplace(**settings).sample(model)
             if found.info["exact"]:
                 return found
@@ -49,9 +56,9 @@ class Auto(Bayesian):
 
 def _few(model: Model) -> bool:
     """Whether so few parameters are left that integrals over them are cheap."""
-    from ..core.marginal import LaplacePosterior
+    from ..core.marginal import marginal_posterior
 
-    target = LaplacePosterior(model)
+    target = marginal_posterior(model)
     return target.d <= MOST_COORDINATES and target.seconds < WORTH
 
 

@@ -37,13 +37,18 @@ class Bayesian(Estimator):
             if not isinstance(value, int | np.integer) or value < least:
                 raise SettingError(f"{name}={printable(repr(value))} is not a whole number of at least {least}")
 
+    def late(self, model: Model) -> bool:
+        """Whether group effects are drawn only when asked for, so that they need no memory before."""
+        return False
+
     @abstractmethod
     def sample(self, model: Model) -> Sample:
         """Draw from the posterior."""
 
     def estimate(self, model: Model) -> Estimates:
         check_propriety(model)
-        check_draws(model.design, self.draws * self.chains)
+        if not self.late(model):
+            check_draws(model.design, self.draws * self.chains)
         with np.errstate(all="ignore"):
             sample = self.sample(model)
         return estimates_of(model, sample, prior_warnings(model))

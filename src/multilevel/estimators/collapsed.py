@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.collapsed import CollapsedPosterior
-from ..core.completed import Completed
+from ..core.completed import Completed, LateEffects
 from ..fit.sample import Sample
 from .bayesian import Bayesian
 
@@ -76,6 +76,11 @@ class Collapsed(Bayesian):
     Geweke (1989), Econometrica 57; Vehtari, Simpson, Gelman, Yao & Gabry (2024), JMLR 25(72).
     """
 
+    def late(self, model: Model) -> bool:
+        from ..core.marginal import many_levels
+
+        return not model.is_linear and many_levels(model) and coordinates_of(model) <= MOST_COORDINATES
+
     def sample(self, model: Model) -> Sample:
         target = _target(model)
         if target.d <= MOST_COORDINATES:
@@ -116,7 +121,7 @@ def sample_of(
     stats: dict[str, np.ndarray], info: dict[str, Any],
 ) -> Sample:  # fmt: skip
     """Draws by chain: z (C, S, d), and what was completed for each, one chain after another."""
-    shape = z.shape[:2]
+    shape, effects = z.shape[:2], completed.effects
 
     def dealt(a: np.ndarray) -> np.ndarray:
         return a.reshape(*shape, *a.shape[1:])
@@ -124,11 +129,11 @@ def sample_of(
     return Sample(
         beta=dealt(completed.beta),
         covariances=tuple(dealt(c) for c in completed.covariances),
-        effects=tuple(dealt(e) for e in completed.effects),
+        effects=effects.shaped(shape) if isinstance(effects, LateEffects) else tuple(dealt(e) for e in effects),
         sigma=None if completed.sigma is None else dealt(completed.sigma),
         constants={name: dealt(v) for name, v in completed.constants.items()},
         z=z,
-        names=target.coordinates.names,
+        names=getattr(target, "reported", target.coordinates).names,
         log_posterior=log_posterior,
         log_prior=log_prior,
         stats=stats,
@@ -136,12 +141,17 @@ def sample_of(
     )
 
 
+def coordinates_of(model: Model) -> int:
+    """Parameters of a generalized model that are left when its effects are integrated out."""
+    return int(model.rows.n_coefficients) + sum(len(scale.kinds()) for scale in model.scales)
+
+
 def _target(model: Model) -> Any:
     if model.is_linear:
         return CollapsedPosterior(model)
-    from ..core.marginal import LaplacePosterior
+    from ..core.marginal import marginal_posterior
 
-    return LaplacePosterior(model)
+    return marginal_posterior(model)
 
 
 def _by_nodes(model: Model, target: Any, seed: int) -> Weighted | None:

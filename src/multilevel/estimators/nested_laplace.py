@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.completed import Completed
-from ..core.marginal import LaplacePosterior
+from ..core.exact_draws import ExactDraws
+from ..core.marginal import LaplacePosterior, many_levels, marginal_posterior
 from ..errors import SettingError, printable
 from ..fit.sample import Sample
 from ..numerics.psis import psis
@@ -58,31 +59,42 @@ class NestedLaplace(Bayesian):
                 f"exact={printable(repr(self.exact))} is unknown", hint='Use "auto", True or False.'
             )  # fmt: skip
 
+    def late(self, model: Model) -> bool:
+        return many_levels(model)
+
     def sample(self, model: Model) -> Sample:
         from ..samplers.importance import systematic
         from ..samplers.nested import nested_points
 
-        target = LaplacePosterior(model)
+        target = marginal_posterior(model)
         first, second = np.random.SeedSequence(self.seed).spawn(2)
         size = int(np.clip(PATIENCE / target.seconds, FEWEST, POINTS))
         points, nodes = nested_points(target, size, np.random.default_rng(first))
         rng = np.random.default_rng(second)
         wanted = self.draws * self.chains
-        many = wanted if self.exact is False or target.surface is not None else int(SPARE * wanted)
+        even = target.exact or target.surface is not None  # nothing is left for weights to undo
+        many = wanted if self.exact is False or even else int(SPARE * wanted)
         index = rng.permutation(systematic(points.log_weights, many, rng))
         completed = target.complete(points.z[index], rng)
         given = np.where(np.isnan(completed.log_weights), -np.inf, completed.log_weights)
         smooth = psis(given)
-        khat = max(points.khat, float(smooth.khat[0]))
+        equal = even and bool(np.all(np.isfinite(given)))
+        khat = points.khat if equal else max(points.khat, float(smooth.khat[0]))
         exact = self.exact is not False and (self.exact is True or khat < TRUSTED)
-        keep = rng.permutation(systematic(smooth.log_weights, wanted, rng)) if exact else np.arange(wanted)
+        choose = exact and not equal
+        keep = rng.permutation(systematic(smooth.log_weights, wanted, rng)) if choose else np.arange(wanted)
         ess = min(points.ess, float(smooth.ess[0]) if exact else float(many), float(wanted))
         info = {
-            "sampler": _words(exact, nodes, len(points.z)), "exact": exact and khat < TRUSTED, "khat": khat, "ess": ess,
+            "sampler": _words(exact, nodes, points), "exact": exact and khat < TRUSTED, "khat": khat, "ess": ess,
             "shift": shift(points.z[index], smooth.log_weights), "nodes": nodes, "tune": 0, "seed": self.seed,
             "log_evidence": points.log_evidence + float(np.logaddexp.reduce(given) - np.log(many)),
         }  # fmt: skip
-        return self._sample(target, points, completed.take(keep), index[keep], info)
+        kept = completed.take(keep) if choose or len(keep) < many else completed  # effects may be gigabytes
+        if isinstance(target.draws, ExactDraws):
+            info["effects"] = target.draws.words
+        if points.surface_error is not None:
+            info["surface_error"] = points.surface_error
+        return self._sample(target, points, kept, index[keep], info)
 
     def _sample(
         self, target: LaplacePosterior, points: Weighted, completed: Completed, index: np.ndarray, info: dict[str, Any]
@@ -105,8 +117,10 @@ def shift(z: np.ndarray, log_weights: np.ndarray) -> float:
     return float(np.max(np.abs(change) / np.maximum(z.std(axis=0), 1e-300), initial=0.0))
 
 
-def _words(exact: bool, nodes: int, points: int) -> str:
-    what = f"nested Laplace, {nodes} node{'s' if nodes != 1 else ''}, {points} points"
+def _words(exact: bool, nodes: int, points: Weighted) -> str:
+    if points.surface_error is not None:
+        return f"quadrature of every level at {nodes} points, a cubic between (off by {points.surface_error:.1g})"
+    what = f"nested Laplace, {nodes} node{'s' if nodes != 1 else ''}, {len(points.z)} points"
     return f"{what}, weighted to be exact" if exact else f"{what}, an approximation"
 
 

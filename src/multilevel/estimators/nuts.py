@@ -103,7 +103,10 @@ class Nuts(Bayesian):
             raise SettingError('latent="joint" needs a residual variance to estimate', hint='Use latent="marginal".')
 
     def sample(self, model: Model) -> Sample:
-        if self.latent == "marginal" or (self.latent == "auto" and model.is_linear):
+        from ..core.joint_shrinkage import shrinks
+
+        known = model.is_linear and model.design.known_se is not None
+        if self.latent == "marginal" or (self.latent == "auto" and model.is_linear and (known or not shrinks(model))):
             return self._collapsed(model) if model.is_linear else self._weighted(model)
         return self._joint(model)
 
@@ -122,13 +125,13 @@ class Nuts(Bayesian):
         return np.random.default_rng(np.random.SeedSequence([self.seed, 1]))
 
     def _joint(self, model: Model) -> Sample:
-        from ..core.joint import JointPosterior
+        from ..core.joint_shrinkage import joint_posterior
 
-        target = JointPosterior(model)
+        target = joint_posterior(model)
         rng = self._rng
         chains = self._run(target, target.starts(self.chains, rng))
         flat = chains.flat
-        z = target.points(flat)
+        z = target.points(flat)[:, : target.reported.d]
         info = {**chains.info, "sampler": "NUTS", "exact": True}
         return _sample(target, chains, z, target.complete(flat), info)
 
@@ -185,7 +188,8 @@ def _sample(
     log_density: np.ndarray | None = None,
 ) -> Sample:  # fmt: skip
     shape = chains.z.shape[:2]
-    log_prior = target.coordinates.log_prior(z)[0].reshape(shape)
+    at = getattr(target, "reported", target.coordinates)
+    log_prior = at.log_prior(z)[0].reshape(shape)
     log_posterior = chains.log_density if log_density is None else log_density.reshape(shape)
     return sample_of(target, z.reshape(*shape, -1), completed, log_posterior, log_prior, dict(chains.stats), info)
 

@@ -44,6 +44,13 @@ class Answers:
 
         return icc(self, kind, scale)
 
+    def _rough_icc(self: Any, draws: int) -> dict[str, float]:
+        """The same of a sampled fit from few of its draws: enough to see that a share is small."""
+        from ..variance.from_draws import icc
+        from ..variance.scales import check_scale
+
+        return icc(self, "share", check_scale(self, "link"), draws)
+
     def median_ratio(self: Any) -> Any:
         """Table of median odds or rate ratios between groups (logit, log): group, kind, estimate, lower, upper."""
         from ..variance.median_ratio import median_ratio

@@ -36,6 +36,7 @@ LEAST_EBFMI = 0.3
 DEEPEST = 10  # of trees, where the sampler does not say
 OFTEN = 0.01  # share of draws that may end at that depth
 SUSPECTS = 20  # group effects of each term that are looked at in full
+CELLS = 4_000_000  # draws screened at once
 
 
 def diagnose(sample: Sample, draws: np.ndarray) -> numbers.Diagnosis:
@@ -76,7 +77,8 @@ class Worst:
 def worst(sample: Sample, found: numbers.Diagnosis | None = None) -> Worst:
     """Diagnostics of what matters; `found` are those of the parameters where they are known."""
     chains = of.parameters(sample)
-    parts = [_suspects(sample, t) for t in range(len(sample.effects))]
+    screened = 0 if _dealt(sample) else len(sample.effects)  # of independent draws none is worse but by chance
+    parts = [_suspects(sample, t) for t in range(screened)]
     suspects = of.Chains((), np.zeros((sample.chains, sample.draws, 0)))
     for part in parts:
         suspects = suspects + part
@@ -88,15 +90,27 @@ def _suspects(sample: Sample, t: int) -> of.Chains:
     levels, k = draws.shape[2:]
     half = sample.draws // 2
     if half < 2:
-        return of.effects(sample, t).take(range(min(levels * k, SUSPECTS)))
+        order = np.arange(min(levels * k, SUSPECTS))
+    else:
+        step = max(1, CELLS // (2 * half * sample.chains * k))
+        ratio = np.concatenate([_split(draws[:, :, at : at + step], half) for at in range(0, levels, step)])
+        order = np.argsort(-ratio, kind="stable")[:SUSPECTS]
+    keys: tuple[of.Key, ...] = tuple(("r", t, int(i) // k, int(i) % k) for i in order)
+    return of.Chains(keys, draws.reshape(*draws.shape[:2], -1)[:, :, order])
+
+
+def _split(draws: np.ndarray, half: int) -> np.ndarray:
+    """Variance between half chains over that within them, of every effect."""
     with np.errstate(all="ignore"):
         halves = np.concatenate([draws[:, :half], draws[:, -half:]])
         within = halves.var(axis=1, ddof=1).mean(axis=0)
         between = halves.mean(axis=1).var(axis=0, ddof=1)
-        ratio = np.nan_to_num((between / within).ravel(), nan=-1.0)
-    order = np.argsort(-ratio, kind="stable")[:SUSPECTS]
-    keys: tuple[of.Key, ...] = tuple(("r", t, int(i) // k, int(i) % k) for i in order)
-    return of.Chains(keys, draws.reshape(*draws.shape[:2], -1)[:, :, order])
+        return np.nan_to_num((between / within).ravel(), nan=-1.0)
+
+
+def _dealt(sample: Sample) -> bool:
+    """Independent draws that were dealt to chains at random: R̂ would say nothing of the sampler."""
+    return sample.info.get("ess") is not None and not sample.stats
 
 
 def _ranked(chains: of.Chains, values: np.ndarray, bad: np.ndarray, sign: float) -> list[tuple[of.Key, float]]:
@@ -117,9 +131,7 @@ def _warnings(model: Model, sample: Sample, seen: Worst) -> Iterator[MultilevelW
     divergent = int(np.sum(sample.stats.get("divergent", 0)))
     if divergent:
         yield _divergent(sample, divergent)
-    # independent draws are dealt to chains at random: R̂ would say nothing of the sampler
-    dealt = sample.info.get("ess") is not None and not sample.stats
-    high = [] if dealt else seen.high_rhat(enough)
+    high = [] if _dealt(sample) else seen.high_rhat(enough)
     if high:
         yield _disagreement(model, sample, high)
     low = seen.low_ess(enough)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 DEGENERATE = 1e-6  # a correlation this close to ±1 is ±1
 LOW_ICC = 0.05
+FEWEST, CELLS = 10, 1_000_000  # draws from which it is told whether an ICC is low: rows times draws, and at least some
 
 
 def fit_warnings(model: Model, estimates: Estimates) -> tuple[MultilevelWarning, ...]:
@@ -103,7 +104,7 @@ def _degenerate(group: GroupColumns, covariance: np.ndarray) -> tuple[list[str],
 def notes(fit: Fit) -> tuple[Note, ...]:
     """Remarks of the design, a group that hardly matters, and an approximation that is too coarse."""
     found = list(advice(fit.model))
-    for group, value in known_icc(fit).items():
+    for group, value in known_icc(fit, max(FEWEST, CELLS // fit.model.n_obs)).items():
         if 0.0 < value < LOW_ICC and group not in fit.boundary:
             message = f'"{printable(group, 40)}" holds {100.0 * value:.2g}% of the variance (ICC {value:.3f})'
             found.append(Note("N_LOW_ICC", message, "The level may be unnecessary; keep it if the design has it."))
@@ -117,9 +118,9 @@ def notes(fit: Fit) -> tuple[Note, ...]:
     return tuple(found)
 
 
-def known_icc(fit: Fit) -> dict[str, float]:
-    """Intraclass correlations; nothing for models that have none."""
+def known_icc(fit: Fit, most: int | None = None) -> dict[str, float]:
+    """Intraclass correlations; nothing for models that have none. Of sampled fits from `most` draws."""
     try:
-        return fit.icc()
+        return fit._rough_icc(most) if fit.sampled and most is not None else fit.icc()
     except MultilevelError:
         return {}

@@ -6,11 +6,13 @@ diagnostics, tables and files know one shape, (chains, draws, …).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+
+from ..core.completed import LateEffects
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class Sample:
     ----------
     beta : (C, S, p); NaN for dropped columns
     covariances : per group term (C, S, k, k)
-    effects : per group term (C, S, L, k)
+    effects : per group term (C, S, L, k); of very many levels they are drawn when first asked for
     sigma : (C, S), of linear models without known standard errors
     constants : constants of the family on their natural scale, name → (C, S) (generalized models)
     z : (C, S, d), the coordinates (`core/coordinates.py`) of each draw;  names : of the coordinates
@@ -34,7 +36,7 @@ class Sample:
 
     beta: np.ndarray
     covariances: tuple[np.ndarray, ...]
-    effects: tuple[np.ndarray, ...]
+    effects: Sequence[np.ndarray]
     sigma: np.ndarray | None
     constants: Mapping[str, np.ndarray]
     z: np.ndarray
@@ -52,6 +54,13 @@ class Sample:
     def draws(self) -> int:
         """Draws a chain."""
         return int(self.beta.shape[1])
+
+    @property
+    def effect_means(self) -> tuple[np.ndarray, ...]:
+        """Posterior means of the effects, per group term (L, k)."""
+        if isinstance(self.effects, LateEffects):
+            return self.effects.means
+        return tuple(e.mean(axis=(0, 1)) for e in self.effects)
 
     def flat(self, a: np.ndarray) -> np.ndarray:
         """An array of draws with the chains one after another: (C·S, …)."""

@@ -161,7 +161,7 @@ def estimates_of(model: Model, sample: Sample, warnings: tuple[Any, ...] = ()) -
         beta=sample.beta.mean(axis=(0, 1)),
         sigma=None if sample.sigma is None else float(sample.sigma.mean()),
         covariances=tuple(c.mean(axis=(0, 1)) for c in sample.covariances),
-        effects=tuple(e.mean(axis=(0, 1)) for e in sample.effects),
+        effects=sample.effect_means,
         log_likelihood=np.nan,
         objective=np.nan,
         n_parameters=int(np.isfinite(sample.beta[0, 0]).sum())

@@ -79,3 +79,12 @@ def check_draws(design: Design, draws: int) -> None:
             f"{have / 1e9:.1f} GB are free",
             hint=f"Use fewer draws, at most {int(SPARE * have / need * draws)} in all chains.",
         )
+
+
+def check_effects(need: float) -> None:
+    """Refuse draws of group effects that were to be made when asked for, and would not fit into memory."""
+    if need > 1e8 and need > SPARE * (have := available()):
+        raise MemoryNeededError(
+            f"the draws of all group effects need {need / 1e9:.1f} GB and {have / 1e9:.1f} GB are free",
+            hint="Tables of parameters and means of effects are there without them; for draws, fit with fewer.",
+        )

@@ -52,3 +52,20 @@ def kernel(signature: str | None = None, **options: Any) -> Callable[[Callable[.
         return numba.njit(signature, **settings)(function) if signature else numba.njit(**settings)(function)
 
     return decorate
+
+
+def bit_casts() -> tuple[Any, Any]:
+    """(float64 → its bits as uint64, and back): for kernels that take numbers apart, loops included in vectors."""
+    from numba import types
+    from numba.extending import intrinsic
+
+    def cast(given: Any, wanted: Any) -> Any:
+        def typed(_context: Any, value: Any) -> Any:
+            def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+                return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
+
+            return (wanted(given), generate) if value == given else None
+
+        return intrinsic(typed)
+
+    return cast(types.float64, types.uint64), cast(types.uint64, types.float64)

@@ -11,6 +11,10 @@ import math
 import numpy as np
 
 from .compiled import kernel
+from .further_scores import further_scores
+from .packed import INSIDE
+from .special import FEW, digamma, log_expit
+from .vectors import exp, log
 
 # (family, links) → code; others are evaluated by the family itself
 CODES = {
@@ -21,26 +25,6 @@ CODES = {
     ("gaussian", ("identity", "log")): 4,
 }
 M2, V = "float64[:, ::1]", "float64[::1]"
-FEW = 30.0  # counts up to which ratios of gamma functions are products
-
-
-@kernel("float64(float64)")
-def digamma(x):
-    """ψ(x) for x > 0: upwards to 8, then its asymptotic series."""
-    s = 0.0
-    while x < 8.0:
-        s -= 1.0 / x
-        x += 1.0
-    t = 1.0 / (x * x)
-    tail = 1.0 / 252.0 - t * (1.0 / 240.0 - t * (1.0 / 132.0 - t * 691.0 / 32760.0))
-    tail = 1.0 / 12.0 - t * (1.0 / 120.0 - t * tail)
-    return s + np.log(x) - 0.5 / x - t * tail
-
-
-@kernel("float64(float64)")
-def log_expit(x):
-    """log 1/(1 + e⁻ˣ)."""
-    return -np.log1p(np.exp(-x)) if x > 0.0 else x - np.log1p(np.exp(x))
 
 
 @kernel(f"void(int64, {V}, {V}, {M2}, {V}, {M2})")
@@ -48,27 +32,34 @@ def scores(code, y, weight, eta, value, first):
     """ℓ (n,) and ∂ℓ/∂η (n, m), both times the rows' weights."""
     n, m = eta.shape
     last, of_last, by_last = np.nan, 0.0, 0.0  # what depends on a dispersion alone: the same in row after row
+    narrow, nu, scale = np.nan, 1.0, 1.0
+    known, ratios, slopes = 0, np.zeros(int(FEW) + 1), np.zeros(int(FEW) + 1)
     for i in range(n):
         a = eta[i, 0]
         if code == 0:
-            nu = 1.0 + np.exp(eta[i, 2])
-            if nu != last:
-                last = nu
+            if eta[i, 2] != last:
+                last, nu = eta[i, 2], 1.0 + np.exp(eta[i, 2])
                 of_last = math.lgamma(0.5 * nu + 0.5) - math.lgamma(0.5 * nu) - 0.5 * np.log(nu * math.pi)
                 by_last = 0.5 * (digamma(0.5 * nu + 0.5) - digamma(0.5 * nu) - 1.0 / nu)
-            scale = np.exp(-eta[i, 1])
+            if eta[i, 1] != narrow:
+                narrow, scale = eta[i, 1], np.exp(-eta[i, 1])
             r = (y[i] - a) * scale
             tail, pull = np.log1p(r * r / nu), (nu + 1.0) / (nu + r * r)
             value[i] = of_last - eta[i, 1] - 0.5 * (nu + 1.0) * tail
             first[i, 0], first[i, 1] = pull * r * scale, pull * r * r - 1.0
             first[i, 2] = (nu - 1.0) * (by_last - 0.5 * tail + 0.5 * pull * r * r / nu)
         elif code == 1:
-            s, mu = np.exp(eta[i, 1]), np.exp(a)
-            ratio, slope = 0.0, 0.0  # Γ(y + s)/(Γ(s) y!), and its derivative by s
+            if eta[i, 1] != last:
+                last, known = eta[i, 1], 0
+                of_last = exp(last)
+            s, mu = of_last, exp(a)
+            ratio, slope = 0.0, 0.0  # log Γ(y + s)/(Γ(s) y!), and its derivative by s
             if y[i] <= FEW:
-                for j in range(int(y[i])):
-                    ratio += np.log((s + j) / (j + 1.0))
-                    slope += 1.0 / (s + j)
+                while known < y[i]:
+                    ratios[known + 1] = ratios[known] + log((s + known) / (known + 1.0))
+                    slopes[known + 1] = slopes[known] + 1.0 / (s + known)
+                    known += 1
+                ratio, slope = ratios[int(y[i])], slopes[int(y[i])]
             else:
                 ratio = math.lgamma(y[i] + s) - math.lgamma(s) - math.lgamma(y[i] + 1.0)
                 slope = digamma(y[i] + s) - digamma(s)
@@ -82,29 +73,41 @@ def scores(code, y, weight, eta, value, first):
                 first[i, j] = 0.0
             v, by_upper, by_lower, between = 0.0, 0.0, 0.0, 0.0
             if 0 < k < m - 1:
-                e = np.exp(eta[i, k] - eta[i, k + 1])
-                v = np.log1p(-e) if e < 1.0 else -np.inf
-                between = e / (1.0 - e)
+                apart = eta[i, k] - eta[i, k + 1]
+                if apart != last:
+                    last, e = apart, np.exp(apart)
+                    of_last = np.log1p(-e) if e < 1.0 else -np.inf
+                    by_last = e / (1.0 - e)
+                v, between = of_last, by_last
             if k < m - 1:
                 u = eta[i, k + 1] - a
-                v += log_expit(u)
-                by_upper = 1.0 / (1.0 + np.exp(u)) + between
+                e = exp(-abs(u))
+                v += min(u, 0.0) - log(1.0 + e)
+                by_upper = (e if u > 0.0 else 1.0) / (1.0 + e) + between
                 first[i, k + 1] = by_upper
             if k > 0:
                 u = eta[i, k] - a
-                v += log_expit(-u)
-                by_lower = -1.0 / (1.0 + np.exp(-u)) - between
+                e = exp(-abs(u))
+                v += min(-u, 0.0) - log(1.0 + e)
+                by_lower = -(1.0 if u > 0.0 else e) / (1.0 + e) - between
                 first[i, k] = by_lower
             value[i], first[i, 0] = v, -by_upper - by_lower
         elif code == 3:
-            mu, z = np.exp(a), eta[i, 1]
-            extra = 1.0 / (1.0 + np.exp(-z))
+            mu, z = exp(a), eta[i, 1]
+            if z != last:
+                last = z
+                of_last, by_last = log_expit(-z), 1.0 / (1.0 + np.exp(-z))
+            extra = by_last
             if y[i] == 0.0:
-                w = 1.0 / (1.0 + np.exp(-z - mu))
-                value[i] = log_expit(-z) - mu - log_expit(-z - mu)
+                e = exp(-abs(z + mu))
+                w = (1.0 if z + mu >= 0.0 else e) / (1.0 + e)
+                value[i] = of_last - mu - (min(-z - mu, 0.0) - log(1.0 + e))
                 first[i, 0], first[i, 1] = -(1.0 - w) * mu, w - extra
             else:
-                value[i] = log_expit(-z) + y[i] * a - mu - math.lgamma(y[i] + 1.0)
+                while known < min(y[i], FEW):  # logarithms of factorials
+                    ratios[known + 1] = ratios[known] + log(known + 1.0)
+                    known += 1
+                value[i] = of_last + y[i] * a - mu - (ratios[int(y[i])] if y[i] <= FEW else math.lgamma(y[i] + 1.0))
                 first[i, 0], first[i, 1] = y[i] - mu, -extra
         else:
             scale = np.exp(-eta[i, 1])
@@ -114,3 +117,58 @@ def scores(code, y, weight, eta, value, first):
         value[i] *= weight[i]
         for j in range(m):
             first[i, j] *= weight[i]
+
+
+# row terms of families with one predictor (`families/`, `kernel`) → code of `log_likelihood`; others as above
+ALONE = {"binomial_logit": 5, "poisson_log": 6}
+FULL = 1e280  # products of numbers up to 2 are taken until here: one logarithm for a thousand rows
+
+
+@kernel(f"float64({V}, {V}, {V}, {V}, {V})", fastmath={"reassoc", "contract"}, **INSIDE)
+def binomial(y, size, eta, e, first):
+    """Σ (y η − size log(1 + eᵑ)) and its derivatives."""
+    total, product = 0.0, 1.0
+    for i in range(len(y)):
+        e[i] = exp(-abs(eta[i]))
+        p = 1.0 / (1.0 + e[i])
+        first[i] = y[i] - size[i] * (p if eta[i] >= 0.0 else e[i] * p)
+    for i in range(len(y)):
+        total += y[i] * eta[i] - size[i] * max(eta[i], 0.0)
+    for i in range(len(y)):
+        if size[i] == 1.0:
+            product *= 1.0 + e[i]
+            if product > FULL:
+                total -= np.log(product)
+                product = 1.0
+        else:
+            total -= size[i] * log(1.0 + e[i])
+    return total - np.log(product)
+
+
+@kernel(f"float64({V}, {V}, {V}, {V})", fastmath={"reassoc", "contract"}, **INSIDE)
+def poisson(y, size, eta, first):
+    """Σ (y η − size eᵑ) and its derivatives."""
+    total = 0.0
+    for i in range(len(y)):
+        mu = size[i] * exp(eta[i])
+        first[i] = y[i] - mu
+        total += y[i] * eta[i] - mu
+    return total
+
+
+@kernel(f"float64(int64, {V}, {V}, {M2}, {V}, {M2})")
+def log_likelihood(code, y, size, eta, value, first):
+    """Σ ℓ and ∂ℓ/∂η (n, m); binomial and Poisson rows without their constants, `size` trials or counts of each."""
+    n = len(y)
+    if code == 5:
+        return binomial(y, size, eta.reshape(n), value, first.reshape(n))
+    if code == 6:
+        return poisson(y, size, eta.reshape(n), first.reshape(n))
+    if code >= 10:
+        further_scores(code, y, size, eta, value, first)
+    else:
+        scores(code, y, size, eta, value, first)
+    total = 0.0
+    for i in range(n):
+        total += value[i]
+    return total

@@ -170,7 +170,10 @@ def eliminate_back(lam, A, T, R, Y, u, by_xi, c, by_F, by_f, by_lam, by_T):
 def forth(lam, A, T, G, r, noise, xi, R, Y, K, h, c, u):
     """From λ and ξ to c and u, with what the way back needs. Returns −Σ log|R| − log|K|; NaN: F is not definite."""
     p = len(r)
-    K[:], h[:] = G, r
+    for i in range(p):  # (the same as assignments of slices takes seconds to compile)
+        h[i] = r[i]
+        for j in range(p):
+            K[i, j] = G[i, j]
     log_jacobian = -eliminate(lam, A, T, R, Y, K, h)
     for i in range(p):
         for j in range(i + 1):
@@ -216,8 +219,9 @@ def back(lam, A, T, R, Y, K, h, c, u, by_b, by_c, by_noise, by_xi, by_lam, by_T,
                 by_lam[a, i] += by_b[level, a] * u[level, i]
             by_u[level, i] = s
     effects_back(R, Y, by_u, by_xi, by_c)
-    by_F[:] = 0.0
     for i in range(p):
+        for j in range(p):
+            by_F[i, j] = 0.0
         s = by_c[i]
         for m in range(i):
             s -= K[i, m] * by_noise[m]

@@ -123,8 +123,8 @@ class Posterior:
         return out
 
 
-def posterior(fit: Fit) -> Posterior:
-    """The draws of a sampled fit."""
+def posterior(fit: Fit, effects: bool = True) -> Posterior:
+    """The draws of a sampled fit, on request without those of group effects."""
     sample = fit.estimates.certainty.sample
     assert sample is not None
     model = fit.model
@@ -144,7 +144,7 @@ def posterior(fit: Fit) -> Posterior:
         fit,
         np.nan_to_num(sample.flat(sample.beta)),
         tuple(sample.flat(c) for c in sample.covariances),
-        tuple(sample.flat(b) for b in sample.effects),
+        tuple(sample.flat(b) for b in sample.effects) if effects else (),
         constants,
     )
 

@@ -65,6 +65,12 @@ class Prior(ABC):
         """The prior of a positive scale that divides all numbers it was given to; None where there is none."""
         return None
 
+    @property
+    def mixing(self) -> tuple[Prior, Prior] | None:
+        """A normal prior and that of the positive number by which it is multiplied, for priors that are such products
+        and whose own density is nothing that a gradient could follow; else None."""
+        return None
+
     def among(self, count: int, unit: float) -> Prior:
         """The prior of one of `count` coefficients that were given it together.
 

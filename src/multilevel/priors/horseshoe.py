@@ -8,7 +8,7 @@ The local scales λ_j are integrated out: given τ, x = β_j/τ has the density
 
 with the exponential integral E₁. τ is one parameter for all coefficients that are given the prior together. Everything
 is in the units of the coefficients: scale the predictors first, or τ means something else for each of them. The
-density has a pole at zero, weak enough to be integrated over, and hard on samplers that follow gradients.
+density has a pole at zero, weak enough to be integrated over; samplers that follow gradients get the λ_j (`mixing`).
 
 Reference: Carvalho, Polson & Scott (2010), Biometrika 97, theorem 1.
 """
@@ -23,6 +23,7 @@ import numpy as np
 
 from .base import Prior, positive
 from .cauchy import Cauchy
+from .normal import Normal
 
 LEAST = 1e-150  # |x| below which the density counts as flat, so that the pole is a number
 SERIES = 40.0  # x²/2 from which exp(a) E₁(a) is taken from its asymptotic series, exact to the last digit there
@@ -39,6 +40,10 @@ class Horseshoe(Prior):
     @property
     def shared(self) -> Prior:
         return positive(Cauchy(0.0, self.scale))
+
+    @property
+    def mixing(self) -> tuple[Prior, Prior]:
+        return Normal(0.0, 1.0), positive(Cauchy(0.0, 1.0))
 
     def log_density(self, x: Any) -> np.ndarray:
         a = 0.5 * np.maximum(np.abs(np.asarray(x, dtype=float)), LEAST) ** 2

@@ -24,7 +24,8 @@ from typing import Any
 
 import numpy as np
 
-from .base import Prior, refused
+from .base import INFINITY, Prior, refused
+from .normal import Normal
 from .sqrt_inv_gamma import SqrtInvGamma
 
 LEAST = 1e-12  # |x| below which the density counts as flat: with few explained parts it has a pole at zero
@@ -53,6 +54,10 @@ class R2D2(Prior):
     @property
     def shared(self) -> Prior:
         return SqrtInvGamma((1.0 - self.mean) * self.precision, 1.0)
+
+    @property
+    def mixing(self) -> tuple[Prior, Prior]:
+        return Normal(0.0, 1.0 / self.unit), RootGamma(self.shape)
 
     def among(self, count: int, unit: float) -> Prior:
         return replace(self, count=count, unit=unit)
@@ -90,6 +95,36 @@ class R2D2(Prior):
 
         tail = quad(tail_given, 0.0, 1.0, epsabs=1e-11, limit=200)[0]
         return tail if x < 0.0 else 1.0 - tail
+
+
+@dataclass(frozen=True)
+class RootGamma(Prior):
+    """x² ~ Gamma(shape, 1): the standard deviation that one coefficient gets of what all explain."""
+
+    above_zero = ("shape",)
+    shape: float = 1.0
+
+    @property
+    def support(self) -> tuple[float, float]:
+        return 0.0, INFINITY
+
+    def log_density(self, x: Any) -> np.ndarray:
+        x = np.asarray(x, dtype=float)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            inside = math.log(2.0) + (2.0 * self.shape - 1.0) * np.log(x) - x * x - math.lgamma(self.shape)
+        return np.where(x > 0.0, inside, -np.inf)
+
+    def slope(self, x: Any) -> np.ndarray:
+        x = np.asarray(x, dtype=float)
+        return np.asarray((2.0 * self.shape - 1.0) / x - 2.0 * x)
+
+    def draw(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        return np.sqrt(rng.gamma(self.shape, 1.0, n))
+
+    def below(self, x: float) -> float:
+        from scipy.special import gammainc
+
+        return float(gammainc(self.shape, x * x)) if x > 0.0 else 0.0
 
 
 MEMBER = R2D2

@@ -21,12 +21,13 @@ WIDEST = 40  # characters of a parameter's name that are printed
 
 @dataclass(frozen=True)
 class LinearPrior:
-    """A prior on `direction`'β, divided by the extra parameter number `scale` (−1: by nothing)."""
+    """A prior on `direction`'β, divided by the extra parameters number `scale` and `local` (−1: by nothing)."""
 
     name: str
     direction: np.ndarray
     prior: Prior
     scale: int = -1
+    local: int = -1
 
 
 @dataclass(frozen=True)

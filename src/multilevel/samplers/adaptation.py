@@ -43,6 +43,16 @@ class StepSize:
         self.now = math.exp(log_step)
 
     @property
+    def state(self) -> list[float]:
+        """All of it as numbers, for compiled trajectories; what these have learnt can be set."""
+        return [self.target, self.mu, self.error, self.log_mean, float(self.t), self.now]
+
+    @state.setter
+    def state(self, numbers: list[float]) -> None:
+        self.target, self.mu, self.error, self.log_mean, count, self.now = numbers
+        self.t = int(count)
+
+    @property
     def settled(self) -> float:
         """The step size to keep."""
         return math.exp(self.log_mean)

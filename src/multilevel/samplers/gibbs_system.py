@@ -44,9 +44,9 @@ class State:
         return len(self.beta)
 
     def scales(self) -> np.ndarray:
-        """Coordinates of the terms, log σ and the constants (C, ·), of which chains forget their start last."""
+        """Coordinates of the terms, logs of σ, constants and priors' scales (C, ·): what chains forget last."""
         constants = [np.log(np.abs(v) + 1e-300) for v in self.constants.values()]
-        return np.column_stack([*self.terms, np.log(self.sigma), *constants])
+        return np.column_stack([*self.terms, np.log(self.sigma), *constants, self.extras])
 
 
 class System(ABC):

@@ -41,6 +41,7 @@ class Weighted:
     log_evidence : log of the density's integral;  error : its standard error
     mode : (d,)
     rounds : of adaptation
+    surface_error : the largest seen, where a fitted surface took the density's place (`surface.py`)
     """
 
     z: np.ndarray
@@ -52,6 +53,7 @@ class Weighted:
     error: float
     mode: np.ndarray
     rounds: int
+    surface_error: float | None = None
 
 
 @dataclass(frozen=True)

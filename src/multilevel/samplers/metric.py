@@ -33,6 +33,11 @@ class Metric(ABC):
     def momentum(self, rng: np.random.Generator) -> np.ndarray:
         """p ~ N(0, Σ⁻¹)."""
 
+    @property
+    @abstractmethod
+    def arrays(self) -> list[np.ndarray]:
+        """Σ for compiled trajectories: the fields of a metric in `numerics/trajectory.py`."""
+
     @abstractmethod
     def learn(self, draws: np.ndarray, gradients: np.ndarray) -> Metric:
         """The metric of draws (n, d) and the gradients there."""
@@ -54,6 +59,11 @@ class Dense(Metric):
 
     def momentum(self, rng: np.random.Generator) -> np.ndarray:
         return np.dot(self._turned, rng.standard_normal(len(self._turned)))
+
+    @property
+    def arrays(self) -> list[np.ndarray]:
+        none = np.zeros(0)
+        return [self.covariance, self._turned, none, np.zeros((0, 0)), none, none]
 
     def learn(self, draws: np.ndarray, gradients: np.ndarray) -> Metric:
         """Their covariance, pulled to its diagonal in the coordinates of this metric: few draws say little else."""
@@ -90,6 +100,11 @@ class LowRank(Metric):
             w += self.directions @ (self.inverse_excess * (w @ self.directions))
         w /= self.scale
         return w
+
+    @property
+    def arrays(self) -> list[np.ndarray]:
+        none = np.zeros((0, 0))
+        return [none, none, self.scale, self.directions.T, self.excess, self.inverse_excess]
 
     def learn(self, draws: np.ndarray, gradients: np.ndarray) -> Metric:
         n = len(draws)

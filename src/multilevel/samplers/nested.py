@@ -30,6 +30,7 @@ from .conditional import Conditional, between
 from .importance import Weighted
 from .mode import find_mode
 from .proposals import Mixture, Proposal, Split, mixture, moments, propose
+from .surface import surface_points
 
 STEPS, CLOSE = 30, 1e-5  # of Newton's method for ĉ; the decrement at which it is close enough
 REACH, LOWEST = 3.0, 12.0  # of the grid in scales; fall of the density below which a node is left out
@@ -50,6 +51,7 @@ FAIR = 0.6  # k̂ with which no more mixtures are fitted
 INNER = 4096  # points of τ that the outer proposal is fitted to
 ENOUGH = 0.25  # effective share of the points with which none is fitted
 LEAST_EIGENVALUE = 1e-6
+CHEAP_POINTS = 8192  # where a surface is evaluated
 
 
 @dataclass(frozen=True)
@@ -281,6 +283,8 @@ def nested_points(target: LaplacePosterior, points: int, rng: np.random.Generato
     Where the weights are uneven, a mixture fitted to the points proposes more; every point is weighted by all proposals
     together.
     """
+    if target.exact and (found := surface_points(target, max(points, CHEAP_POINTS), rng)):
+        return found
     posterior = NestedPosterior(target)
     nodes = posterior.nodes(rng)
     narrow, wide = posterior.proposals(nodes, rng)

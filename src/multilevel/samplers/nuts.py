@@ -1,7 +1,8 @@
 """The No-U-Turn sampler on many chains: from starts to one record of all (`walker.py` is one chain).
 
-Chains go in bundles that share evaluations of the target. Which chains form a bundle depends on the target alone, and a
-bundle's draws on its seeds alone: so the draws are the same on any number of cores.
+Chains go in bundles, one a process. Where evaluations of several points at once are cheaper a bundle shares them, and
+which chains form a bundle depends on the target alone; chains of compiled targets share nothing. A chain's draws depend
+on its bundle's seeds at most: so they are the same on any number of cores.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConvergenceError, FitInterrupted
+from ..numerics.threads import cores as available
 from .metric import Metric, metric_of
 from .parallel import PULSE, Pulse, run
+from .trajectories import Trajectories
 from .walker import STATS, Record, Walker, blank
 
 TOGETHER = 2  # chains of a bundle where the target evaluates several points at once
@@ -66,7 +69,7 @@ def sample(
     ----------
     target :
         `gradient(z (d,)) -> (log density, its gradient)`; `d`; and, where they exist, `gradients(z (N, d))` of several
-        points at once, and `start()`.
+        points at once, `start()`, and `compiled`: the same as a kernel (`core/joint_compiled.py`), or None.
     draws, tune : int
         Kept and thrown away, a chain.
     chains : int
@@ -121,10 +124,15 @@ def sample(
     first = metric_of(metric, target.d)
     seeds = np.random.SeedSequence(seed).spawn(chains + 1)
     points = _starts(target, starts, chains, first, np.random.default_rng(seeds[-1]))
+    compiled = getattr(target, "compiled", None)
     together = TOGETHER if hasattr(target, "gradients") else 1
+    if compiled is not None:
+        from ..numerics import trajectory  # noqa: F401 — before processes are forked: each would load it again
+
+        together = -(-chains // max(1, min(chains, available() if cores is None else cores)))
     bundles = [list(range(a, min(a + together, chains))) for a in range(0, chains, together)]
     jobs = [([points[c] for c in own], [seeds[c] for c in own]) for own in bundles]
-    walk = Bundle(target, draws, tune, first, target_accept, max_depth)
+    walk = Bundle(target if compiled is None else compiled, draws, tune, first, target_accept, max_depth)
     records, interrupted, lost = run(walk, jobs, draws + tune, cores, progress, title)
     info = {
         "partial": interrupted, "tune": tune, "seed": seed, "lost": lost, "max_depth": max_depth,
@@ -142,7 +150,7 @@ def _starts(target: Any, starts: Any, chains: int, metric: Metric, rng: np.rando
 
 @dataclass(frozen=True)
 class Bundle:
-    """Chains that share evaluations; called with starts, seeds and a pulse, it runs them side by side."""
+    """Chains of one process; called with starts, seeds and a pulse, it runs them side by side."""
 
     target: Any
     draws: int
@@ -154,16 +162,17 @@ class Bundle:
     def __call__(self, points: Sequence[Any], seeds: Sequence[Any], pulse: Pulse) -> tuple[list[Record], bool]:
         """The chains' records, and whether Ctrl-C or the pulse ended them early."""
         records = [blank(self.draws, self.target.d) for _ in points]
-        walkers = [
-            Walker(np.array(q), self.metric, np.random.default_rng(s), self.max_depth, self.target_accept)
-            for q, s in zip(points, seeds, strict=True)
-        ]
+        walkers = [self._walker(q, np.random.default_rng(s)) for q, s in zip(points, seeds, strict=True)]
         runs = [w.run(r, self.tune, self.draws) for w, r in zip(walkers, records, strict=True)]
         try:
             with np.errstate(all="ignore"):
                 return records, not self._advance(runs, records, pulse)
         except KeyboardInterrupt:
             return records, True
+
+    def _walker(self, q: np.ndarray, rng: np.random.Generator) -> Walker:
+        compiled = Trajectories(self.target, rng, self.max_depth) if hasattr(self.target, "density") else None
+        return Walker(np.array(q), self.metric, rng, self.max_depth, self.target_accept, compiled=compiled)
 
     def _advance(self, runs: list[Any], records: list[Record], pulse: Pulse) -> bool:
         """All chains to their ends; False where the pulse stopped them."""
@@ -188,6 +197,7 @@ class Bundle:
 
 
 _NOWHERE = np.zeros(0)
+_UNASKED = 0.0, _NOWHERE
 
 
 def _unfinished(runs: list[Any], wanted: list[np.ndarray]) -> tuple[list[Any], list[np.ndarray]]:
@@ -196,10 +206,10 @@ def _unfinished(runs: list[Any], wanted: list[np.ndarray]) -> tuple[list[Any], l
 
 
 def _evaluator(target: Any) -> Callable[[list[np.ndarray]], list[tuple[float, np.ndarray]]]:
-    """Densities and gradients of a list of points, in one call where the target can."""
+    """Densities and gradients of a list of points, in one call where the target can; for None, nothing."""
 
     def one_by_one(points: list[np.ndarray]) -> list[tuple[float, np.ndarray]]:
-        return [target.gradient(z) for z in points]
+        return [_UNASKED if z is None else target.gradient(z) for z in points]
 
     def at_once(points: list[np.ndarray]) -> list[tuple[float, np.ndarray]]:
         values, slopes = target.gradients(np.array(points))

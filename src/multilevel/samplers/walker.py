@@ -14,7 +14,8 @@ where they begin and the draws are still from π. Rough places that a chain meet
 correlations near ±1, then cost some small steps instead of a divergence.
 
 A chain is a coroutine: it yields the point where it wants the density, and is sent value and gradient. So chains share
-evaluations (`nuts.py`), and a target pays its overhead once for all of them.
+evaluations (`nuts.py`), and a target pays its overhead once for all of them. Where the density is compiled, whole
+trajectories are (`trajectories.py`); the chain then yields None before some.
 
 References: Hoffman & Gelman (2014), JMLR 15; Betancourt (2017), arXiv:1701.02434, appendix A; Phan, Pradhan & Jankowiak
 (2019), arXiv:1912.11554 (iterative trees); Bou-Rabee, Carpenter, Kleppe & Liu (2025), arXiv:2506.18746 (step sizes
@@ -32,8 +33,9 @@ import numpy as np
 
 from .adaptation import StepSize, windows
 from .metric import Metric
+from .trajectories import Stride, Trajectories
 
-Evaluations = Generator[np.ndarray, tuple[float, np.ndarray], Any]
+Evaluations = Generator[np.ndarray | None, Any, Any]
 
 DIVERGENT = 1000.0  # error of the energy that no sensible trajectory makes
 COARSE = 2.0  # error of the energy in one step beyond which the step is divided
@@ -75,6 +77,7 @@ class Walker:
     value: float = 0.0
     slope: np.ndarray = field(default_factory=lambda: np.zeros(0))
     evaluations: int = 0
+    compiled: Trajectories | None = None
 
     def run(self, record: Record, tune: int, draws: int) -> Evaluations:
         """Warm-up and draws into a record; yields points, is sent (log density, gradient)."""
@@ -84,29 +87,43 @@ class Walker:
             return
         size = StepSize((yield from self._first_size(0.5)), self.target_accept)
         yield from self._warm_up(record, tune, size)
-        step = size.settled if tune else size.now
-        for i in range(draws):
-            divergent, depth, energy, acceptance, steps = yield from self._transition(step)
-            record.z[i], record.log_density[i] = self.q, self.value
-            row = (divergent, depth, energy, acceptance, step, steps)
-            for name, value in zip(STATS, row, strict=True):
-                record.stats[name][i] = value
-            record.divergences += divergent
-            record.done = i + 1
+        while record.done < draws:
+            stride = yield from self._stride(draws - record.done, size, False)
+            new = slice(record.done, record.done + len(stride.points))
+            record.z[new], record.log_density[new] = stride.points, stride.log_density
+            for name, values in zip(STATS, stride.stats.T, strict=True):
+                record.stats[name][new] = values
+            record.divergences += int(record.stats["divergent"][new].sum())
+            record.done = new.stop
 
     def _warm_up(self, record: Record, tune: int, size: StepSize) -> Evaluations:
         first, ends = windows(tune)
         draws = np.empty((tune, len(self.q)))
         slopes = np.empty_like(draws)
-        for i in range(tune):
-            _, _, _, acceptance, _ = yield from self._transition(size.now)
-            size.learn(acceptance)
-            draws[i], slopes[i] = self.q, self.slope
-            record.warm = i + 1
-            if i + 1 in ends:
-                self.metric = self.metric.learn(draws[first : i + 1], slopes[first : i + 1])
-                first = i + 1
+        for end in [*ends, tune]:
+            while record.warm < end:
+                stride = yield from self._stride(end - record.warm, size, True)
+                new = slice(record.warm, record.warm + len(stride.points))
+                draws[new], slopes[new] = stride.points, stride.slopes
+                record.warm = new.stop
+            if end in ends:
+                self.metric = self.metric.learn(draws[first:end], slopes[first:end])
+                first = end
                 size.restart((yield from self._first_size(size.settled)))
+
+    def _stride(self, count: int, size: StepSize, learning: bool) -> Evaluations:
+        """So many trajectories, or fewer, with a step size that is still learning or settled."""
+        if self.compiled is not None:
+            yield None
+            stride = self.compiled.walk(self, count, size, learning)
+            self.q, self.slope, self.value = stride.points[-1], stride.slopes[-1], float(stride.log_density[-1])
+            return stride
+        step = size.now if learning else size.settled
+        divergent, depth, energy, acceptance, steps = yield from self._transition(step)
+        if learning:
+            size.learn(acceptance)
+        stats = np.array([[divergent, depth, energy, acceptance, step, steps]], dtype=float)
+        return Stride(self.q[None], self.slope[None], np.array([self.value]), stats)
 
     def _first_size(self, size: float) -> Evaluations:
         """A step size whose single step is accepted about eight times out of ten: doubled or halved until it is."""

@@ -32,14 +32,14 @@ def quantiles(values: np.ndarray, level: float) -> Ends:
     return np.asarray(low), np.asarray(high)
 
 
-def components(fit: Fit, scale: str = "link") -> dict[str, np.ndarray]:
-    """v_g of every grouping factor and v_ε (``"Residual"``), draw by draw."""
+def components(fit: Fit, scale: str = "link", most: int = MOST) -> dict[str, np.ndarray]:
+    """v_g of every grouping factor and v_ε (``"Residual"``), draw by draw; at most `most` where each takes a pass."""
     from .icc import group_variances, residual_variance
     from .scales import location
 
-    draws, design = posterior(fit), fit.model.design
+    draws, design = posterior(fit, effects=False), fit.model.design
     if not fit.model.is_linear:  # the variance of an observation depends on the draw of everything else
-        draws = draws.thinned(MOST)
+        draws = draws.thinned(min(most, MOST))
     out: dict[str, np.ndarray] = dict.fromkeys(group_variances(fit), np.zeros(len(draws)))
     for t, group in enumerate(design.groups):
         if location(fit, t):
@@ -66,7 +66,7 @@ def _moments(fit: Fit, group: GroupColumns) -> np.ndarray:
     return out
 
 
-def share_draws(fit: Fit, kind: str, scale: str = "link") -> dict[str, np.ndarray]:
+def share_draws(fit: Fit, kind: str, scale: str = "link", most: int = MOST) -> dict[str, np.ndarray]:
     """Intraclass correlation of each grouping factor in every draw."""
     from .icc import _containing, icc
 
@@ -74,7 +74,7 @@ def share_draws(fit: Fit, kind: str, scale: str = "link") -> dict[str, np.ndarra
         labels = list(components(fit))[:-1]
         values = over_draws(fit, lambda one: np.array(list(icc(one, kind, scale).values())), MOST // 2)
         return dict(zip(labels, values.T, strict=True))
-    parts = components(fit, scale)
+    parts = components(fit, scale, most)
     total = np.sum(list(parts.values()), axis=0)
     groups = {label: v for label, v in parts.items() if label != RESIDUAL}
     containing = _containing(fit.model.design) if kind == "correlation" else {label: [label] for label in groups}
@@ -82,9 +82,9 @@ def share_draws(fit: Fit, kind: str, scale: str = "link") -> dict[str, np.ndarra
         return {g: np.sum([groups[h] for h in containing[g] if h in groups], axis=0) / total for g in groups}
 
 
-def icc(fit: Fit, kind: str, scale: str) -> dict[str, float]:
+def icc(fit: Fit, kind: str, scale: str, most: int = MOST) -> dict[str, float]:
     """Posterior means."""
-    return {label: float(v.mean()) for label, v in share_draws(fit, kind, scale).items()}
+    return {label: float(v.mean()) for label, v in share_draws(fit, kind, scale, most).items()}
 
 
 def shares(fit: Fit, level: float) -> dict[str, Any]:
