@@ -88,8 +88,8 @@ MODELS = {
 }  # fmt: skip
 LINEAR = ("one-way normal", "random slopes", "crossed", "nested", "meta-analysis")
 SETTINGS = {
-    "gibbs": {"draws": 250, "tune": 150, "chains": 4},
-    "gibbs by factors": {"draws": 250, "tune": 150, "chains": 4, "blocks": "factors"},
+    "gibbs": {"draws": 25, "tune": 120, "chains": 16},
+    "gibbs by factors": {"draws": 25, "tune": 120, "chains": 16, "blocks": "factors"},
     "collapsed": {"draws": 500, "chains": 2},
     "nuts": {"draws": 200, "tune": 300, "chains": 2},
     "nested_laplace": {"draws": 200, "chains": 2},

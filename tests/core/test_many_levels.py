@@ -13,7 +13,7 @@ import pytest
 
 from multilevel.core import one_factor
 from multilevel.core.completed import LateEffects
-from multilevel.core.exact_draws import BLOCK, RATIO, ExactDraws, blocks
+from multilevel.core.exact_draws import BLOCK, RATIO, ChosenDraws, ExactDraws, blocks
 from multilevel.core.marginal import LaplacePosterior, Root, many_levels
 from multilevel.core.one_factor_quadrature import OneFactorQuadrature
 from multilevel.core.quadrature import Quadrature
@@ -109,11 +109,27 @@ def test_gradient_and_information(name: str) -> None:
     assert np.all(np.linalg.eigvalsh(posterior.information(z)) > 0.0)
 
 
+def test_nodes_are_doubled_until_they_are_enough() -> None:
+    """Pairs of yes and no with a large variance; the gradient is then that of very many nodes."""
+    posterior = target("yes or no")
+    criterion = posterior.criterion
+    assert isinstance(criterion, OneFactorQuadrature)
+    z = posterior.start() + np.array([1.0, 0.0, 0.0])
+    scale = 5.0 * np.eye(3)
+    criterion.use(60)
+    known = posterior.gradient(z)[1]
+    criterion.use(3)
+    posterior.sharpen(z, scale)
+    assert 3 < criterion.count < 60
+    assert posterior.quadrature_error < 0.02
+    assert np.max(np.abs(scale @ (posterior.gradient(z)[1] - known))) < 0.04
+
+
 def test_where_it_serves() -> None:
     n = 11_000
     data = {"c": np.arange(n) % 3 + 0.0, "g": (np.arange(n) // 2).astype(str), "x": np.arange(n) / n}
     assert many_levels(Model("c ~ x + (1 | g)", data, family="poisson"))
-    assert not many_levels(Model("c ~ x + (1 | g)", data, family="negative_binomial"))
+    assert many_levels(Model("c ~ x + (1 | g)", data, family="negative_binomial"))
     assert not many_levels(Model("c ~ x", data, family="poisson"))
     few = {k: v[:300] for k, v in data.items()}
     assert not many_levels(Model("c ~ x + (1 | g)", few, family="poisson"))
@@ -191,6 +207,25 @@ def test_draws_of_several_coefficients(formula: str) -> None:
         mine = both[s : s + 600]
         found = np.concatenate([mine, mine**2, mine[..., :1] * mine[..., 1:]], axis=2).mean(axis=0)
         assert np.abs((found - known) / error).max() < 5.0
+
+
+@pytest.mark.parametrize("formula", ["c ~ x + (1 | g)", "c ~ x + (1 + x | g)"])
+def test_families_without_compiled_rows(formula: str) -> None:
+    """Gradient and means by the general quadrature; draws against these means."""
+    posterior = LaplacePosterior(Model(formula, table(), family="negative_binomial"), quadrature=True)
+    z = posterior.start()
+    value, slope = posterior.gradient(z)
+    away = 1e-4 * np.eye(posterior.d)
+    sides = posterior.log_density(np.concatenate([z + away, z - away]))
+    np.testing.assert_allclose(slope, (sides[: posterior.d] - sides[posterior.d :]) / 2e-4, rtol=1e-3, atol=1e-2)
+    posterior.sharpen(z, 0.1 * np.eye(posterior.d))
+    assert np.isfinite(value)
+    assert 0.0 < posterior.quadrature_error < 0.02
+    assert isinstance(posterior.draws, ChosenDraws)
+    effects, log_weights = posterior.draws.draw(np.repeat(z[None], 800, axis=0), np.random.default_rng(1))
+    assert not log_weights.any()
+    error = effects[0].std(axis=0) / np.sqrt(800.0)
+    assert np.abs((effects[0].mean(axis=0) - effects.means[0]) / error).max() < 4.5
 
 
 def test_levels_with_too_many_rows_choose_among_proposals(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import cache
 from types import SimpleNamespace
 from typing import Any
@@ -49,6 +50,12 @@ class Known:
 
     def settle(self, z: np.ndarray) -> None:
         pass
+
+    def sharpen(self, z: np.ndarray, scale: np.ndarray) -> None:
+        pass
+
+    def helped(self) -> Any:
+        return nullcontext()
 
 
 def known(bump: float = 0.0) -> Any:
@@ -142,6 +149,9 @@ def test_the_posterior_is_that_of_direct_evaluation(name: str, monkeypatch: pyte
 def test_effects_are_drawn_when_asked_for(estimator: str) -> None:
     sample, again = (drawn("counts", estimator, draws=50, chains=2, seed=4) for _ in range(2))
     assert sample.info["exact"]
+    assert sample.info["effects"] == "by rejection"
+    assert sample.info["surface_error"] < 0.1
+    assert sample.info["quadrature_error"] < 0.02
     assert isinstance(sample.effects, LateEffects)
     assert sample.effects._make is not None
     assert sample.effect_means[0].shape == (6000, 1)

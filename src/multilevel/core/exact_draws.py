@@ -2,12 +2,14 @@
 
 Draws of z are taken in blocks of nearly the same spread between levels; each block's envelopes touch the levels'
 densities at its mean, and serve all its draws (`numerics/level_rejection.py` and `level_normals.py` say why). Levels
-are shared between threads; what is drawn depends on the generator alone. Where levels of several coefficients have so
-many rows that nearly all proposals would be refused, one of some weighted proposals is taken (`core/latent_draws.py`).
+are shared between threads; what is drawn depends on the generator alone. Families without compiled rows, and levels of
+several coefficients with so many rows that nearly all proposals would be refused, take one of some weighted proposals
+(`core/latent_draws.py`).
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,33 +19,41 @@ from ..numerics.threads import threads_for
 from .completed import LateEffects
 from .laplace import LaplaceState
 from .one_factor_quadrature import OneFactorQuadrature
+from .quadrature_levels import Integral
 
 if TYPE_CHECKING:
     from .marginal import LaplacePosterior
 
 BLOCK, RATIO = 1024, 1.05  # draws of a block, and of its largest spread to its smallest
 MOST_ATTEMPTS = 100.0  # proposals for a draw that are worth while
+CHOSEN = "chosen among weighted proposals"
+CHUNK = 50  # draws at once where proposals are weighted
 
 
-class ExactDraws:
-    """Draws of the effects of a target by quadrature."""
+class LateDraws(ABC):
+    """Draws of the effects of a target by quadrature, whose integrals leave nothing for weights to undo."""
 
     def __init__(self, target: LaplacePosterior) -> None:
-        assert isinstance(target.criterion, OneFactorQuadrature)
         self.target, self.criterion = target, target.criterion
         self.factor = self.criterion.rows.factors[0]
         k = self.factor.k
         self.unit = np.zeros((k, k))  # b = λu in the units of the data
         for t, a, b in self.factor.terms:
             self.unit[a:b, a:b] = np.linalg.inv(target.maps[t])
-        self.attempts = 0  # of all draws so far, refused ones among them
-        self.expected = 0.0  # of a draw
 
     @property
+    @abstractmethod
     def words(self) -> str:
-        return "by rejection" if self.expected < MOST_ATTEMPTS else "chosen among weighted proposals"
+        """How the effects are drawn."""
 
-    # --- what is known before anything is drawn ----------------------------------------------------------------------
+    @abstractmethod
+    def made(self, phi: np.ndarray, key: np.uint64) -> np.ndarray:
+        """The draws (N, L, k) given points of φ and the key of the random numbers; NaN where the likelihood fails."""
+
+    @abstractmethod
+    def _means(self, state: LaplaceState) -> np.ndarray:
+        """E(u | y) of every level at a state, (L, k)."""
+
     def draw(self, z: np.ndarray, rng: np.random.Generator) -> tuple[LateEffects, np.ndarray]:
         """Effects of every term (N, L, k) in the units of the data, drawn when asked for, and log weights (N,): zero.
 
@@ -53,22 +63,16 @@ class ExactDraws:
         key = rng.integers(2**64, dtype=np.uint64)
         log_weights = np.zeros(len(z))
         mean, sound = np.zeros((self.factor.n_levels, self.factor.k)), 0
-        with threads_for(0):
+        with threads_for(0), self.target.helped():
             for block in blocks(self._spread(phi)):
                 state = self.target.evaluate(phi[block].mean(axis=0))
                 if state.mode is None:
                     log_weights[block] = -np.inf
                     continue
-                mean += len(block) * (self.criterion.means(state) @ state.lam[0].T)
+                mean += len(block) * (self._means(state) @ state.lam[0].T)
                 sound += len(block)
-                self.expected = max(self.expected, self._expected(state))
         mean = mean @ self.unit.T / max(sound, 1)
         return LateEffects(lambda: self._by_term(self.made(phi, key)), self._by_term(mean)), log_weights
-
-    def _expected(self, state: LaplaceState) -> float:
-        """Proposals for a draw, on average over levels: |H|^½ under a single plane."""
-        root = self.criterion.root_at(state)
-        return 1.0 if self.factor.k == 1 else float(np.prod(np.diagonal(root, axis1=1, axis2=2), axis=1).mean())
 
     def _spread(self, phi: np.ndarray) -> np.ndarray:
         """|det λ|^(1/k) at points (N, ·)."""
@@ -85,14 +89,41 @@ class ExactDraws:
             out[t] = effects[..., a:b]
         return out
 
-    # --- the draws ---------------------------------------------------------------------------------------------------
+    def _room(self, draws: int) -> np.ndarray:
+        check_effects(8.0 * draws * self.factor.n_levels * self.factor.k)
+        return np.empty((draws, self.factor.n_levels, self.factor.k))
+
+
+class ExactDraws(LateDraws):
+    """By rejection, of compiled rows."""
+
+    def __init__(self, target: LaplacePosterior) -> None:
+        super().__init__(target)
+        assert isinstance(target.criterion, OneFactorQuadrature)
+        self.criterion: OneFactorQuadrature = target.criterion
+        self.attempts = 0  # of all draws so far, refused ones among them
+        self.expected = 0.0  # of a draw
+
+    @property
+    def words(self) -> str:
+        return "by rejection" if self.expected < MOST_ATTEMPTS else CHOSEN
+
+    def _means(self, state: LaplaceState) -> np.ndarray:
+        self.expected = max(self.expected, self._expected(state))
+        return self.criterion.means(state)
+
+    def _expected(self, state: LaplaceState) -> float:
+        """Proposals for a draw, on average over rows: |H|^½ under a single plane."""
+        if self.factor.k == 1:
+            return 1.0
+        root = self.criterion.root_at(state)
+        attempts = np.prod(np.diagonal(root, axis1=1, axis2=2), axis=1)
+        return float(np.average(attempts, weights=1.0 + np.diff(self.criterion.level_start)))
+
     def made(self, phi: np.ndarray, key: np.uint64) -> np.ndarray:
-        """The draws (N, L, k) given points of φ and the key of the random numbers; NaN where the likelihood fails."""
-        check_effects(8.0 * len(phi) * self.factor.n_levels * self.factor.k)
-        out = np.empty((len(phi), self.factor.n_levels, self.factor.k))
         if self.expected >= MOST_ATTEMPTS:
-            self._chosen(phi, key, out)
-            return out
+            return ChosenDraws(self.target).made(phi, key)
+        out = self._room(len(phi))
         one = self._block if self.factor.k > 1 else self._block_of_single
         for block in blocks(self._spread(phi)):
             state = self.target.evaluate(phi[block].mean(axis=0))
@@ -152,16 +183,33 @@ class ExactDraws:
         self.attempts += sum(attempts)
         return min(attempts) >= 0
 
-    def _chosen(self, phi: np.ndarray, key: np.uint64, out: np.ndarray) -> None:
-        """One of some weighted proposals in each level."""
-        from .latent_draws import CompiledDraws
 
-        draws = CompiledDraws(self.target)
-        draws.points = draws._first()
+class ChosenDraws(LateDraws):
+    """One of some weighted proposals in each level, of any family."""
+
+    words = CHOSEN
+
+    def _means(self, state: LaplaceState) -> np.ndarray:
+        integral = getattr(state, "integral", None)
+        assert isinstance(integral, Integral)
+        return np.asarray(np.einsum("rl,rlk->lk", integral.p, integral.at))
+
+    def made(self, phi: np.ndarray, key: np.uint64) -> np.ndarray:
+        from .latent_draws import level_draws
+        from .marginal import LaplacePosterior
+
+        out = self._room(len(phi))
+        plain = LaplacePosterior(self.target.model)
+        if plain.batch is not None:
+            plain.batch.settle(phi.mean(axis=0))
+        draws = level_draws(plain)
+        draws.points = 2 * draws._first()
         rng = np.random.default_rng(int(key))
-        for i, row in enumerate(phi):
-            u = draws._drawn(row[None], rng)[0][0][0]
-            out[i] = u @ self.criterion.factors(row)[0].T @ self.unit.T
+        for first in range(0, len(phi), CHUNK):
+            part = phi[first : first + CHUNK]
+            roots = np.stack([self.unit @ self.criterion.factors(row)[0] for row in part])
+            out[first : first + CHUNK] = draws._drawn(part, rng)[0][0] @ np.swapaxes(roots, 1, 2)
+        return out
 
 
 def blocks(sd: np.ndarray) -> list[np.ndarray]:

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .exact_draws import ExactDraws
+from .exact_draws import ChosenDraws, ExactDraws, LateDraws
 from .laplace import LaplaceState
 from .level_rows import Densities, LevelRows
 from .one_factor import OneFactorLaplace
@@ -45,15 +45,20 @@ SURFACE = 32  # proposals a level for that
 CHUNK = 400_000  # rows times proposals at once
 
 
-def latent_draws(target: LaplacePosterior) -> LatentDraws | ExactDraws:
+def latent_draws(target: LaplacePosterior) -> LatentDraws | LateDraws:
     """The way that suits a target's groups."""
     factors = target.criterion.rows.factors
     if target.exact:
-        return ExactDraws(target)
+        return ExactDraws(target) if isinstance(target.criterion, OneFactorLaplace) else ChosenDraws(target)
     if not factors:
         return NoDraws(target)
     if len(factors) > 1:
         return SetDraws(target)
+    return level_draws(target)
+
+
+def level_draws(target: LaplacePosterior) -> LevelDraws:
+    """Of a single grouping factor."""
     return CompiledDraws(target) if isinstance(target.criterion, OneFactorLaplace) else LevelDraws(target)
 
 

@@ -11,21 +11,25 @@ References: Tierney & Kadane (1986), JASA 81; Margossian, Vehtari, Simpson & Agr
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..data.latent_rows import LatentRows
+from ..families.base import Distribution
 from ..scales.base import Kind, Scale
 from .batch_modes import BatchModes, Modes
 from .coordinates import coordinates
-from .exact_draws import ExactDraws
+from .exact_draws import LateDraws
 from .laplace import Laplace, LaplaceState
 from .level_rows import LevelRows
 from .one_factor import OneFactorLaplace, laplace
-from .one_factor_quadrature import NODES, OneFactorQuadrature
+from .one_factor_quadrature import MOST, NODES, OneFactorQuadrature
+from .quadrature import Quadrature
 from .row_terms import kernel_of
 from .second_order import SecondOrder
 
@@ -38,6 +42,8 @@ MANY_LEVELS = 5000  # beyond which random estimates of the integrals are too noi
 HOPELESS = 1e10  # deviance at which rounding hides where the mode is
 SUSPICIOUS = 300.0  # above the lowest deviance seen: the mode is searched again from zero
 WIDTH = 1e-5  # of differences
+FEW_NODES = {1: 15, 2: 7, 3: 5}  # along each axis where rows are not compiled
+FINE = 0.02  # posterior standard deviations by which quadrature may be off
 MANY = 32  # points for which the modes at the best point known are worth finding first
 
 
@@ -77,9 +83,10 @@ class LaplacePosterior:
     def __init__(self, model: Model, order: int = 1, quadrature: bool = False) -> None:
         self.model, self.order = model, order
         self.exact = quadrature  # draws of the effects have no weights
+        self.quadrature_error = 0.0  # see `sharpen`
         self.coordinates = coordinates(model, model.priors, True)
         roots = [Root(scale.k) for scale in model.scales]
-        make = OneFactorQuadrature if quadrature else laplace if order == 1 or not roots else SecondOrder
+        make = _quadrature if quadrature else laplace if order == 1 or not roots else SecondOrder
         self.criterion: Laplace = make(model.rows, model.distribution, roots)
         self.maps = [np.linalg.inv(m) for m in model.rows.to_effects]  # L to the core's units
         self.names = self.coordinates.names
@@ -219,6 +226,38 @@ class LaplacePosterior:
         values, vectors = np.linalg.eigh(h + np.where(np.isfinite(bend), 0.5 * (bend + bend.T), 0.0))
         return np.asarray((vectors * np.maximum(values, 1e-8 * max(values[-1], 1.0))) @ vectors.T)
 
+    def helped(self) -> AbstractContextManager[Any]:
+        """Within: threads that large evaluations share are started once."""
+        return self.criterion.helped() if isinstance(self.criterion, OneFactorLaplace) else nullcontext()
+
+    def sharpen(self, z: np.ndarray, scale: np.ndarray) -> None:
+        """More nodes, of quadrature, until the gradient at z by the coordinates x, z = scale'x, hardly moves.
+
+        `quadrature_error` keeps the last move: with twice the nodes, the mode of a density with unit curvature in x
+        would be that far away.
+        """
+        criterion = self.criterion
+        if isinstance(criterion, Quadrature):
+            slope = self.gradient(z)[1]
+            self.criterion = Quadrature(criterion.rows, criterion.distribution, criterion.scales, 2 * criterion.nodes)
+            self.quadrature_error = float(np.max(np.abs(scale @ (self.gradient(z)[1] - slope))))
+            if self.quadrature_error <= FINE:
+                self.criterion = criterion
+        if not isinstance(criterion, OneFactorQuadrature):
+            return
+        most = MOST[criterion.rows.factors[0].k]
+        slope = self.gradient(z)[1]
+        while True:
+            few = criterion.count
+            criterion.use(min(2 * few, most))
+            finer = self.gradient(z)[1]
+            self.quadrature_error = float(np.max(np.abs(scale @ (finer - slope))))
+            if self.quadrature_error <= FINE:
+                criterion.use(few)
+            if self.quadrature_error <= FINE or criterion.count >= most:
+                return
+            slope = finer
+
     def settle(self, z: np.ndarray) -> None:
         """Take the modes around a point, the posterior's own say, as the start of those to come."""
         self._best = -np.inf, np.zeros(0)
@@ -239,14 +278,14 @@ class LaplacePosterior:
         Done where levels are so many that it is one, and that random estimates of it would be too noisy.
         """
         draws = self.draws
-        if self.exact or isinstance(draws, ExactDraws) or not draws.smooth:
+        if self.exact or isinstance(draws, LateDraws) or not draws.smooth:
             return False
         self.surface = draws.surface(z)
         return True
 
     # --- what was integrated out ---------------------------------------------------------------------------------
     @cached_property
-    def draws(self) -> LatentDraws | ExactDraws:
+    def draws(self) -> LatentDraws | LateDraws:
         """How the effects are drawn given z."""
         from .latent_draws import latent_draws
 
@@ -279,10 +318,15 @@ class LaplacePosterior:
 
 def many_levels(model: Model) -> bool:
     """Whether the levels of one factor are so many that their integrals have to be exact, and whether they can be."""
-    rows = model.rows
-    if len(rows.factors) != 1 or rows.m != 1 or rows.factors[0].n_levels <= MANY_LEVELS:
-        return False
-    return rows.factors[0].k in NODES and kernel_of(model.distribution, rows.observations) is not None
+    factors = model.rows.factors
+    return len(factors) == 1 and factors[0].n_levels > MANY_LEVELS and factors[0].k in NODES
+
+
+def _quadrature(rows: LatentRows, distribution: Distribution, scales: Sequence[Scale]) -> Laplace:
+    """The criterion by quadrature, compiled where it may be."""
+    if rows.m == 1 and kernel_of(distribution, rows.observations) is not None:
+        return OneFactorQuadrature(rows, distribution, scales)
+    return Quadrature(rows, distribution, scales, FEW_NODES[rows.factors[0].k])
 
 
 def marginal_posterior(model: Model) -> LaplacePosterior:

@@ -6,10 +6,9 @@ itself, so that an evaluation is one pass over the rows without leaving compiled
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -52,6 +51,7 @@ class OneFactorLaplace(Laplace):
         self.level_start = self.level_start.astype(np.int64)
         self.constant = float(self.terms.constants.sum())
         self._factored_at: LaplaceState | None = None
+        self._pool: ThreadPoolExecutor | None = None
         self._held: tuple[LaplaceState, tuple[np.ndarray, ...]] | None = None
 
     def by_factor(self, u: np.ndarray) -> list[np.ndarray]:
@@ -134,8 +134,21 @@ class OneFactorLaplace(Laplace):
         if not (large or self.rows.n >= MANY) or cores() < 2:
             return [work(0, levels)]
         middle = int(np.searchsorted(self.level_start, self.rows.n // 2))
-        other = _helper(os.getpid()).submit(work, middle, levels)
-        return [work(0, middle), other.result()]
+        with self.helped() as pool:
+            other = pool.submit(work, middle, levels)
+            return [work(0, middle), other.result()]
+
+    @contextmanager
+    def helped(self) -> Iterator[ThreadPoolExecutor]:
+        """Within: one second thread for all evaluations. Starting one can take as long as a pass over 100,000 rows."""
+        if self._pool is not None:
+            yield self._pool
+            return
+        with ThreadPoolExecutor(1) as self._pool:
+            try:
+                yield self._pool
+            finally:
+                self._pool = None
 
     def shared_sum(self, work: Callable[..., float], arguments: tuple[object, ...]) -> float:
         """The sum of what a kernel returns for the levels begin … end, its last two arguments."""
@@ -206,9 +219,3 @@ class OneFactorLaplace(Laplace):
 
 def _mirrored(lower: np.ndarray) -> np.ndarray:
     return lower + np.tril(lower, -1).T
-
-
-@cache
-def _helper(process: int) -> ThreadPoolExecutor:
-    """A second thread, kept: starting one takes as long as a pass over 100,000 rows. Forked processes get their own."""
-    return ThreadPoolExecutor(1)

@@ -22,6 +22,7 @@ from .likelihood import Slope
 from .one_factor import OneFactorLaplace
 
 NODES = {1: 16, 2: 10, 3: 8}  # along each axis, by the number of effects a level
+MOST = {1: 64, 2: 24, 3: 12}
 NEAR = 1e-7  # decrement of the modes: nodes stand around them, nothing is computed from them
 
 
@@ -48,11 +49,16 @@ class OneFactorQuadrature(OneFactorLaplace):
         self, rows: LatentRows, distribution: Distribution, scales: Sequence[Scale], nodes: int | None = None
     ) -> None:
         super().__init__(rows, distribution, scales)
-        k = rows.factors[0].k
-        rule = product_rule(nodes or NODES[k], k)
+        self._found: tuple[LaplaceState, _Sums] | None = None
+        self.use(nodes or NODES[rows.factors[0].k])
+
+    def use(self, nodes: int) -> None:
+        """Another number of nodes from now on."""
+        self.count, k = nodes, self.rows.factors[0].k
+        rule = product_rule(nodes, k)
         self.nodes = np.ascontiguousarray(rule.nodes.T)
         self.log_weights = rule.log_weights + 0.5 * (rule.nodes**2).sum(axis=1)
-        self._found: tuple[LaplaceState, _Sums] | None = None
+        self._found = self.current = None
 
     @property
     def tolerance(self) -> float:

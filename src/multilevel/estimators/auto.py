@@ -59,7 +59,7 @@ def _few(model: Model) -> bool:
     from ..core.marginal import marginal_posterior
 
     target = marginal_posterior(model)
-    return target.d <= MOST_COORDINATES and target.seconds < WORTH
+    return target.d <= MOST_COORDINATES and (target.exact or target.seconds < WORTH)
 
 
 MEMBER = Auto

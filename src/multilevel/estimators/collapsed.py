@@ -87,9 +87,11 @@ class Collapsed(Bayesian):
             from ..samplers.importance import draw
 
             wanted = self.draws * self.chains
-            drawn = draw(target, wanted, self.seed, *_points(target), points=_by_nodes(model, target, self.seed))
+            points = _by_nodes(model, target, self.seed)
+            drawn = draw(target, wanted, self.seed, *_points(target), points=points)
             if drawn.khat <= TRUSTED:
-                return self._independent(target, drawn)
+                found = self._independent(target, drawn)
+                return found if points is None else replace(found, info={**found.info, **late_facts(target, points)})
             return self._chained(model, drawn.khat)
         return self._chained(model, None)
 
@@ -139,6 +141,14 @@ def sample_of(
         stats=stats,
         info=info,
     )
+
+
+def late_facts(target: Any, points: Weighted) -> dict[str, Any]:
+    """What `info` says besides of a posterior whose levels were integrated by quadrature."""
+    if not target.exact:
+        return {}
+    found = {"effects": target.draws.words, "quadrature_error": target.quadrature_error}
+    return found if points.surface_error is None else {**found, "surface_error": points.surface_error}
 
 
 def coordinates_of(model: Model) -> int:

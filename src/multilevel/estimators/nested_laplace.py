@@ -19,19 +19,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.completed import Completed
-from ..core.exact_draws import ExactDraws
 from ..core.marginal import LaplacePosterior, many_levels, marginal_posterior
 from ..errors import SettingError, printable
 from ..fit.sample import Sample
 from ..numerics.psis import psis
 from .bayesian import Bayesian
-from .collapsed import sample_of
+from .collapsed import late_facts, sample_of
 
 if TYPE_CHECKING:
     from ..model.model import Model
     from ..samplers.importance import Weighted
 
 TRUSTED = 0.7  # k̂ up to which weighted draws count as exact
+COARSE = 0.1  # posterior standard deviations by which the integrals' error may move a parameter
 FEWEST, POINTS = 256, 8192
 PATIENCE = 3.0  # seconds that evaluating points may take, roughly
 SPARE = 1.5  # completed draws for each one kept, where weights choose among them
@@ -80,20 +80,18 @@ class NestedLaplace(Bayesian):
         smooth = psis(given)
         equal = even and bool(np.all(np.isfinite(given)))
         khat = points.khat if equal else max(points.khat, float(smooth.khat[0]))
-        exact = self.exact is not False and (self.exact is True or khat < TRUSTED)
+        sound = khat < TRUSTED and target.quadrature_error < COARSE
+        exact = self.exact is not False and (self.exact is True or sound)
         choose = exact and not equal
         keep = rng.permutation(systematic(smooth.log_weights, wanted, rng)) if choose else np.arange(wanted)
         ess = min(points.ess, float(smooth.ess[0]) if exact else float(many), float(wanted))
         info = {
-            "sampler": _words(exact, nodes, points), "exact": exact and khat < TRUSTED, "khat": khat, "ess": ess,
+            "sampler": _words(exact, nodes, points), "exact": exact and sound, "khat": khat, "ess": ess,
             "shift": shift(points.z[index], smooth.log_weights), "nodes": nodes, "tune": 0, "seed": self.seed,
             "log_evidence": points.log_evidence + float(np.logaddexp.reduce(given) - np.log(many)),
         }  # fmt: skip
         kept = completed.take(keep) if choose or len(keep) < many else completed  # effects may be gigabytes
-        if isinstance(target.draws, ExactDraws):
-            info["effects"] = target.draws.words
-        if points.surface_error is not None:
-            info["surface_error"] = points.surface_error
+        info |= late_facts(target, points)
         return self._sample(target, points, kept, index[keep], info)
 
     def _sample(

@@ -143,6 +143,7 @@ def fitted(target: LaplacePosterior, rng: np.random.Generator) -> Surface | None
     target.settle(mode)
     root = np.linalg.cholesky(curvature)
     inverse = np.linalg.inv(root)
+    target.sharpen(mode, inverse)
     d = target.d
     count = int(np.ceil(SPARE * len(triples(d)) / (d + 1))) + 1
     x = rng.standard_normal((count, d))
@@ -180,7 +181,7 @@ def surface_points(target: LaplacePosterior, points: int, rng: np.random.Generat
     if target.d > MOST_COORDINATES:
         return None
     before = target.criterion.evaluations
-    with threads_for(target.d):
+    with threads_for(target.d), target.helped():
         surface = fitted(target, rng)
         if surface is None:
             return None
