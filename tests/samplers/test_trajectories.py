@@ -7,6 +7,8 @@ import pytest
 
 from multilevel.core.joint import JointPosterior
 from multilevel.model.model import Model
+from multilevel.numerics import trajectory
+from multilevel.samplers import adaptation, walker
 from multilevel.samplers.adaptation import StepSize
 from multilevel.samplers.metric import Dense, LowRank
 from multilevel.samplers.nuts import sample
@@ -55,11 +57,11 @@ def metric_of(kind, d):
 
 def in_python(target, metric, q, count, size, learning, max_depth):
     """Points, log densities and stats of so many trajectories, one after the other."""
-    walker = Walker(q, metric, Splitmix(77, 1), max_depth, 0.8)
-    walker.value, walker.slope = target.gradient(q)
+    one = Walker(q, metric, Splitmix(77, 1), max_depth, 0.8)
+    one.value, one.slope = target.gradient(q)
     rows = []
     for _ in range(count):
-        run = walker._stride(1, size, learning)
+        run = one._stride(1, size, learning)
         point = next(run)
         while True:
             try:
@@ -90,10 +92,10 @@ def test_the_same_numbers_lead_to_the_same_points(kind, step, levels, max_depth,
     with np.errstate(all="ignore"):
         plain = in_python(target, metric, q, 12, sizes[0], learning, max_depth)
     trajectories = Trajectories(target.compiled, Splitmix(77, 1), max_depth)
-    walker = Walker(q, metric, np.random.default_rng(0), max_depth, 0.8)
-    walker.value, walker.slope = target.gradient(q)
+    one = Walker(q, metric, np.random.default_rng(0), max_depth, 0.8)
+    one.value, one.slope = target.gradient(q)
     trajectories.pace = 1e-9
-    stride = trajectories.walk(walker, 12, sizes[1], learning)
+    stride = trajectories.walk(one, 12, sizes[1], learning)
     assert stride.points == pytest.approx(plain[0], rel=1e-6, abs=1e-8)
     assert stride.slopes == pytest.approx(plain[1], rel=1e-6, abs=1e-6)
     assert stride.log_density == pytest.approx(plain[2], rel=1e-8)
@@ -105,13 +107,13 @@ def test_the_same_numbers_lead_to_the_same_points(kind, step, levels, max_depth,
 def test_how_many_trajectories_are_walked_at_once_does_not_change_them():
     target, ways = target_of(), []
     for block in (1, 7, 20):
-        walker = Walker(np.zeros(target.d), metric_of("dense", target.d), np.random.default_rng(0), 10, 0.8)
-        walker.value, walker.slope = target.gradient(walker.q)
+        one = Walker(np.zeros(target.d), metric_of("dense", target.d), np.random.default_rng(0), 10, 0.8)
+        one.value, one.slope = target.gradient(one.q)
         trajectories, size, points = Trajectories(target.compiled, np.random.default_rng(4), 10), StepSize(0.4, 0.8), []
         while len(points) < 20:
             trajectories.pace = 1e-9
-            stride = trajectories.walk(walker, min(block, 20 - len(points)), size, True)
-            walker.q, walker.slope, walker.value = stride.points[-1], stride.slopes[-1], stride.log_density[-1]
+            stride = trajectories.walk(one, min(block, 20 - len(points)), size, True)
+            one.q, one.slope, one.value = stride.points[-1], stride.slopes[-1], stride.log_density[-1]
             points += list(stride.points)
         ways.append(np.array(points))
     assert np.array_equal(ways[0], ways[1])
@@ -124,6 +126,13 @@ def test_draws_do_not_depend_on_the_number_of_cores():
     one, two = (sample(target, draws=30, tune=60, chains=3, seed=11, cores=n, starts=starts) for n in (1, 2))
     assert np.array_equal(one.z, two.z)
     assert np.array_equal(one.stats["energy"], two.stats["energy"])
+
+
+def test_both_have_the_same_constants():
+    for name in ("DIVERGENT", "COARSE", "HALVINGS"):
+        assert getattr(trajectory, name) == getattr(walker, name)
+    for name in ("GAMMA", "KAPPA", "T0"):
+        assert getattr(trajectory, name) == getattr(adaptation, name)
 
 
 def test_random_numbers_are_uniform():
