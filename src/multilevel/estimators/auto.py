@@ -2,7 +2,8 @@
 
     linear models                       "collapsed": importance sampling, or NUTS where its k̂ or the dimension says so
     others, few parameters              nested Laplace with its check: exact draws where k̂ is below 0.7
-    where that check fails, and beyond  "nuts"; at once where coefficients have horseshoe or R2-D2 priors
+    where that check fails, and beyond  "nuts"; at once where its density is compiled and that of nested Laplace is not
+                                        (several factors, most families), and for horseshoe and R2-D2 priors
 
 All three draw from the same posterior; `fit.sample.info["sampler"]` says which did.
 
@@ -39,10 +40,16 @@ class Auto(Bayesian):
         settings: dict[str, Any] = {
             "draws": self.draws, "tune": self.tune, "chains": self.chains, "seed": self.seed,
         }  # fmt: skip
+        from ..core.joint import JointPosterior
         from ..core.joint_shrinkage import shrinks
 
         if model.is_linear:
             return Collapsed(**settings).sample(model)
+        chains = Nuts(**settings)
+        if not shrinks(model) and not _quick(model):
+            joint = JointPosterior(model)
+            if joint.compiled is not None:
+                return chains.joint(model, joint)
         if _few(model) and not shrinks(model):
             found = NestedLaplace(**settings).sample(model)
             if found.info["exact"]:
@@ -50,8 +57,17 @@ class Auto(Bayesian):
             refused = f"; integrals were tried first: k-hat {found.info['khat']:.2f}"
         else:
             refused = ""
-        found = Nuts(**settings).sample(model)
+        found = chains.sample(model)
         return replace(found, info={**found.info, "sampler": found.info["sampler"] + refused})
+
+
+def _quick(model: Model) -> bool:
+    """Whether the marginal density has a kernel that makes thousands of points cheap."""
+    from ..core.marginal import marginal_posterior
+    from ..core.one_factor import OneFactorLaplace
+
+    target = marginal_posterior(model)
+    return target.exact or not model.scales or isinstance(target.criterion, OneFactorLaplace)
 
 
 def _few(model: Model) -> bool:

@@ -24,10 +24,12 @@ from .bayesian import Bayesian
 from .collapsed import sample_of
 
 if TYPE_CHECKING:
+    from ..core.joint import JointPosterior
     from ..model.model import Model
     from ..samplers.nuts import Chains
 
 LATENT = ("auto", "joint", "marginal")
+MOST_ROWS = 20_000  # of a linear model with several factors whose effects are among the coordinates
 
 
 @dataclass(frozen=True)
@@ -103,12 +105,9 @@ class Nuts(Bayesian):
             raise SettingError('latent="joint" needs a residual variance to estimate', hint='Use latent="marginal".')
 
     def sample(self, model: Model) -> Sample:
-        from ..core.joint_shrinkage import shrinks
-
-        known = model.is_linear and model.design.known_se is not None
-        if self.latent == "marginal" or (self.latent == "auto" and model.is_linear and (known or not shrinks(model))):
+        if self.latent == "marginal" or (self.latent == "auto" and model.is_linear and not _better_joint(model)):
             return self._collapsed(model) if model.is_linear else self._weighted(model)
-        return self._joint(model)
+        return self.joint(model)
 
     def _run(self, target: Any, starts: np.ndarray, metric: np.ndarray | None = None) -> Chains:
         from ..samplers.nuts import sample
@@ -124,10 +123,11 @@ class Nuts(Bayesian):
         """For starts and completions; apart from those of the chains."""
         return np.random.default_rng(np.random.SeedSequence([self.seed, 1]))
 
-    def _joint(self, model: Model) -> Sample:
+    def joint(self, model: Model, target: JointPosterior | None = None) -> Sample:
+        """Draws of everything together; `target` where it is at hand."""
         from ..core.joint_shrinkage import joint_posterior
 
-        target = joint_posterior(model)
+        target = joint_posterior(model) if target is None else target
         rng = self._rng
         chains = self._run(target, target.starts(self.chains, rng))
         flat = chains.flat
@@ -171,6 +171,19 @@ class Nuts(Bayesian):
             "khat": khat, "ess": float(smooth.ess[0]),
         }  # fmt: skip
         return _sample(target, chains, flat, completed, info, log_density)
+
+
+def _better_joint(model: Model) -> bool:
+    """Whether a linear model's effects are better among the coordinates.
+
+    So it is with the local scales of shrinkage priors, and with several factors, where each point would take a
+    factorisation, as long as passes over the rows are cheap.
+    """
+    from ..core.joint_shrinkage import shrinks
+
+    if model.design.known_se is not None:
+        return False
+    return shrinks(model) or (len(model.rows.factors) > 1 and model.rows.n <= MOST_ROWS)
 
 
 def _around_the_mode(target: Any, chains: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
