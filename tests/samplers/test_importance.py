@@ -198,3 +198,27 @@ def test_systematic_resampling_is_fair() -> None:
     weights = np.array([0.05, 0.5, 0.25, 0.2])
     index = systematic(np.log(weights), 1000, np.random.default_rng(12))
     assert np.all(np.abs(np.bincount(index, minlength=4) - 1000 * weights) <= 1.0)
+
+
+def test_what_weights_are_worth_in_the_tails():
+    """Proposals narrower than the target: shares below its 5 % quantile scatter as p(1 − p)/ESS says."""
+    from scipy.stats import norm
+
+    from multilevel.samplers.importance import Weighted, tail_ess
+
+    rng = np.random.default_rng(3)
+    q05, shares, worth, overall = norm.ppf(0.05), [], [], []
+    for _ in range(400):
+        x = 0.75 * rng.standard_normal((600, 1))
+        log_w = (norm.logpdf(x) - norm.logpdf(x, scale=0.75))[:, 0]
+        log_w -= np.logaddexp.reduce(log_w)
+        points = Weighted(x, log_w, log_w, 0.0, float(np.exp(-np.logaddexp.reduce(2 * log_w))), 0.0, 0.0, x[0], 0)
+        shares.append(np.exp(log_w[x[:, 0] < q05]).sum())
+        worth.append(tail_ess(None, points))
+        overall.append(points.ess)
+    found = 0.05 * 0.95 / np.var(shares)
+    assert 0.6 < np.median(worth) / found < 1.4
+    assert found < 0.6 * np.median(overall)
+    even = np.full(600, -np.log(600.0))
+    x = rng.standard_normal((600, 1))
+    assert tail_ess(None, Weighted(x, even, even, 0.0, 600.0, 0.0, 0.0, x[0], 0)) == pytest.approx(600, rel=0.05)

@@ -98,8 +98,8 @@ class Collapsed(Bayesian):
     def _independent(self, target: Any, drawn: Drawn) -> Sample:
         info = {
             "sampler": f"importance sampling from {drawn.points} points",
-            "exact": True, "khat": drawn.khat, "ess": drawn.ess, "log_evidence": drawn.log_evidence,
-            "tune": 0, "seed": self.seed,
+            "exact": True, "khat": drawn.khat, "ess": drawn.ess, "ess_tail": drawn.ess_tail,
+            "log_evidence": drawn.log_evidence, "tune": 0, "seed": self.seed,
         }  # fmt: skip
         shape = (self.chains, self.draws)
         log_prior = target.coordinates.log_prior(drawn.z)[0]

@@ -63,7 +63,7 @@ class NestedLaplace(Bayesian):
         return many_levels(model)
 
     def sample(self, model: Model) -> Sample:
-        from ..samplers.importance import systematic
+        from ..samplers.importance import systematic, tail_ess
         from ..samplers.nested import nested_points
 
         target = marginal_posterior(model)
@@ -87,6 +87,7 @@ class NestedLaplace(Bayesian):
         ess = min(points.ess, float(smooth.ess[0]) if exact else float(many), float(wanted))
         info = {
             "sampler": _words(exact, nodes, points), "exact": exact and sound, "khat": khat, "ess": ess,
+            "ess_tail": min(ess, tail_ess(target.coordinates, points) * min(1.0, ess / points.ess)),
             "shift": shift(points.z[index], smooth.log_weights), "nodes": nodes, "tune": 0, "seed": self.seed,
             "log_evidence": points.log_evidence + float(np.logaddexp.reduce(given) - np.log(many)),
         }  # fmt: skip

@@ -45,7 +45,8 @@ def diagnose(sample: Sample, draws: np.ndarray) -> numbers.Diagnosis:
     most = sample.info.get("ess")
     if not isinstance(most, int | float) or not most > 0.0:
         return found
-    bulk, tail = (np.minimum(ess, float(most)) for ess in (found.ess_bulk, found.ess_tail))
+    bulk = np.minimum(found.ess_bulk, float(most))
+    tail = np.minimum(found.ess_tail, float(sample.info.get("ess_tail", most)))
     return numbers.Diagnosis(found.rhat, bulk, tail, found.mcse_mean)
 
 
@@ -275,7 +276,7 @@ def sampler(sample: Sample) -> dict[str, Any]:
     out: dict[str, Any] = {"sampler": str(sample.info.get("sampler", "")), "chains": sample.chains}
     out.update(draws=sample.draws, tune=sample.info.get("tune"), seed=sample.info.get("seed"))
     out["partial"] = bool(sample.info.get("partial", False))
-    for name in ("exact", "khat", "ess", "points", "log_evidence"):
+    for name in ("exact", "khat", "ess", "ess_tail", "points", "log_evidence"):
         value = sample.info.get(name)
         if value is not None and value == value:
             out[name] = value

@@ -26,6 +26,7 @@ LEAST, MOST = 4096, 2**16  # points in the end
 ROUNDS = 6  # of learning at most
 ATTEMPTS, FAIR_KHAT = 3, 0.5  # times that what was learned is tried on new points, while k̂ is above
 SMALLEST_SHARE = 0.02  # of effective points that is planned with
+TAIL = 0.05  # of the quantiles that effective draws in the tails are about
 SPARE = 4.0  # completed draws for each one kept at most, where they carry weights
 
 
@@ -68,6 +69,7 @@ class Drawn:
     log_evidence: float
     points: int
     rounds: int
+    ess_tail: float
 
 
 def importance(target: Any, wanted: int = 8000, seed: Any = 0, least: int = LEAST, most: int = MOST) -> Weighted:
@@ -161,7 +163,8 @@ def draw(
         kept = rng.permutation(systematic(smooth.log_weights, wanted, rng))
         index, completed = index[kept], completed.take(kept)
     log_density = points.log_density[index] + completed.log_weights
-    return Drawn(points.z[index], log_density, completed, khat, ess, evidence, len(points.z), points.rounds)
+    tail = min(ess, tail_ess(getattr(target, "coordinates", None), points) * min(1.0, ess / points.ess))
+    return Drawn(points.z[index], log_density, completed, khat, ess, evidence, len(points.z), points.rounds, tail)
 
 
 def _completions(target: Any, points: Weighted, n: int, rng: np.random.Generator) -> tuple[np.ndarray, Completed]:
@@ -170,6 +173,30 @@ def _completions(target: Any, points: Weighted, n: int, rng: np.random.Generator
     completed = target.complete(points.z[index], rng)
     weights = completed.log_weights if len(completed.log_weights) else np.zeros(n)
     return index, replace(completed, log_weights=np.where(np.isnan(weights), -np.inf, weights))
+
+
+def tail_ess(coordinates: Any, points: Weighted) -> float:
+    """What the weights are worth for the 5 % and 95 % quantiles of the worst coordinate or coefficient.
+
+    The weighted share of points below a quantile has the variance Σ w²(1 − p)² + … = Σ w² (I − p)²; p(1 − p) over it is
+    the number of independent draws of the same precision. Where proposals are thin in a tail, its few points carry
+    large weights, and this is far below the effective number of all points.
+    """
+    w = np.exp(points.log_weights)
+    columns = points.z
+    if coordinates is not None and coordinates.coefficients.stop > coordinates.coefficients.start:
+        columns = np.concatenate([columns, coordinates.beta(points.z)], axis=1)
+    worst = np.inf
+    for x in columns.T[columns.std(axis=0) > 0.0]:
+        order = np.argsort(x)
+        below = np.cumsum(w[order])
+        squares = np.cumsum(w[order] ** 2)
+        for p in (TAIL, 1.0 - TAIL):
+            at = int(np.searchsorted(below, p * below[-1]))
+            inside = squares[min(at, len(squares) - 1)]
+            variance = inside * (1.0 - p) ** 2 + (squares[-1] - inside) * p**2
+            worst = min(worst, p * (1.0 - p) / max(float(variance), 1e-300))
+    return float(min(worst, len(w)))
 
 
 def _largest(log_weights: np.ndarray) -> float:
