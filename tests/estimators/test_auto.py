@@ -25,17 +25,36 @@ def test_linear_models_are_collapsed() -> None:
     np.testing.assert_array_equal(fit.sample.beta, same.sample.beta)
 
 
-def test_other_models_are_integrated_where_the_check_holds() -> None:
+@pytest.mark.filterwarnings("ignore::multilevel.errors.ConvergenceWarning")  # the runs are short
+def test_chains_where_their_density_is_compiled() -> None:
+    model = ml.Model("y ~ x + (1 | g)", counts(), family="poisson")
+    fit, same = model.fit("auto", **SHORT), model.fit("nuts", **SHORT)
+    assert fit.sample.info["sampler"] == "NUTS"
+    np.testing.assert_array_equal(fit.sample.z, same.sample.z)
+
+
+def test_integrals_where_the_rows_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    from multilevel.estimators import auto
+
+    monkeypatch.setattr(auto, "MANY_ROWS", 50)
     fit = ml.fit("y ~ x + (1 | g)", counts(), family="poisson", estimator="auto", **SHORT)
     assert fit.sample.info["exact"]
     assert fit.sample.info["khat"] < 0.7
     assert "nested Laplace" in fit.sample.info["sampler"]
 
 
-@pytest.mark.filterwarnings("ignore::multilevel.errors.ConvergenceWarning")  # the runs are short
-def test_chains_where_the_check_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    from multilevel.estimators import nested_laplace
+@pytest.mark.filterwarnings("ignore::multilevel.errors.ConvergenceWarning")
+def test_integrals_where_no_density_is_compiled() -> None:
+    fit = ml.fit("w ~ x + (1 | g)", counts().assign(w=lambda d: d["y"] > 1), family="bernoulli", link="probit",
+                 estimator="auto", **SHORT)  # fmt: skip
+    assert "nested Laplace" in fit.sample.info["sampler"]
 
+
+@pytest.mark.filterwarnings("ignore::multilevel.errors.ConvergenceWarning")
+def test_chains_where_the_check_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    from multilevel.estimators import auto, nested_laplace
+
+    monkeypatch.setattr(auto, "MANY_ROWS", 50)
     monkeypatch.setattr(nested_laplace, "TRUSTED", -10.0)
     fit = ml.fit("y ~ x + (1 | g)", counts(), family="poisson", estimator="auto", **SHORT)
     assert fit.sample.info["sampler"].startswith("NUTS")

@@ -65,6 +65,6 @@ def test_polya_gamma(name: str) -> None:
 
 
 def test_the_fish_model_says_that_two_groups_are_few() -> None:
-    fit: ml.Fit = generalized.model("fish_temp_weather_exact").fit("auto", draws=250)
+    fit: ml.Fit = generalized.model("fish_temp_weather_exact").fit("auto")
     assert "2 levels" in str(fit.summary())
     assert "identif" in str(fit.summary())

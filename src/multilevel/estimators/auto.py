@@ -2,8 +2,8 @@
 
     linear models                       "collapsed": importance sampling, or NUTS where its k̂ or the dimension says so
     others, few parameters              nested Laplace with its check: exact draws where k̂ is below 0.7
-    where that check fails, and beyond  "nuts"; at once where its density is compiled and that of nested Laplace is not
-                                        (several factors, most families), and for horseshoe and R2-D2 priors
+    where that check fails, and beyond  "nuts"; at once for horseshoe and R2-D2 priors, and where its density is compiled
+                                        unless one factor's rows are many
 
 All three draw from the same posterior; `fit.sample.info["sampler"]` says which did.
 
@@ -24,6 +24,7 @@ from .nuts import Nuts
 if TYPE_CHECKING:
     from ..model.model import Model
 
+MANY_ROWS = 30_000  # beyond which hundreds of integrals cost less than gradients of ten thousand trajectories
 WORTH = 0.25  # seconds of one evaluation beyond which a first try by integrals costs more than chains
 
 
@@ -62,12 +63,18 @@ class Auto(Bayesian):
 
 
 def _quick(model: Model) -> bool:
-    """Whether the marginal density has a kernel that makes thousands of points cheap."""
+    """Whether integrals are the better first try even where chains are compiled.
+
+    A marginal density with a kernel, on so many rows that its hundreds of evaluations cost less than the
+    hundred thousand gradients of chains; or nothing to integrate out.
+    """
     from ..core.marginal import marginal_posterior
     from ..core.one_factor import OneFactorLaplace
 
     target = marginal_posterior(model)
-    return target.exact or not model.scales or isinstance(target.criterion, OneFactorLaplace)
+    if target.exact or not model.scales:
+        return True
+    return isinstance(target.criterion, OneFactorLaplace) and model.rows.n > MANY_ROWS
 
 
 def _few(model: Model) -> bool:
