@@ -2,8 +2,8 @@
 
     linear models                       "collapsed": importance sampling, or NUTS where its k̂ or the dimension says so
     others, few parameters              nested Laplace with its check: exact draws where k̂ is below 0.7
-    where that check fails, and beyond  "nuts"; at once for horseshoe and R2-D2 priors, and where its density is compiled
-                                        unless one factor's rows are many
+    where that check fails, and beyond  "nuts"; at once for horseshoe and R2-D2 priors, and where its density is
+                                        compiled unless one factor's rows are many
 
 All three draw from the same posterior; `fit.sample.info["sampler"]` says which did.
 

@@ -63,7 +63,7 @@ class NestedLaplace(Bayesian):
         return many_levels(model)
 
     def sample(self, model: Model) -> Sample:
-        from ..samplers.importance import systematic, tail_ess
+        from ..samplers.importance import again, systematic, tail_ess
         from ..samplers.nested import nested_points
 
         target = marginal_posterior(model)
@@ -84,10 +84,11 @@ class NestedLaplace(Bayesian):
         exact = self.exact is not False and (self.exact is True or sound)
         choose = exact and not equal
         keep = rng.permutation(systematic(smooth.log_weights, wanted, rng)) if choose else np.arange(wanted)
-        ess = min(points.ess, float(smooth.ess[0]) if exact else float(many), float(wanted))
+        worth = again(points, index, smooth.log_weights) if choose else points
+        ess = min(worth.ess, float(wanted))
         info = {
             "sampler": _words(exact, nodes, points), "exact": exact and sound, "khat": khat, "ess": ess,
-            "ess_tail": min(ess, tail_ess(target.coordinates, points) * min(1.0, ess / points.ess)),
+            "ess_tail": min(ess, tail_ess(target.coordinates, worth)),
             "shift": shift(points.z[index], smooth.log_weights), "nodes": nodes, "tune": 0, "seed": self.seed,
             "log_evidence": points.log_evidence + float(np.logaddexp.reduce(given) - np.log(many)),
         }  # fmt: skip

@@ -150,7 +150,7 @@ def draw(
     points = points or importance(target, int(plenty * wanted), for_points, least, most)
     rng = np.random.default_rng(for_draws)
     index, completed = _completions(target, points, wanted, rng)
-    khat, ess, evidence = points.khat, min(points.ess, float(wanted)), points.log_evidence
+    khat, evidence = points.khat, points.log_evidence
     if not getattr(target, "exact", False):
         more = int(wanted * (min(SPARE, 1.1 * _largest(completed.log_weights)) - 1.0)) + 1
         extra, further = _completions(target, points, more, rng)
@@ -159,11 +159,12 @@ def draw(
         smooth = psis(given)
         evidence += float(np.logaddexp.reduce(given) - np.log(len(given)))
         khat = max(khat, float(smooth.khat[0]))
-        ess = min(points.ess, float(smooth.ess[0]), float(wanted))
+        points = again(points, index, smooth.log_weights)
         kept = rng.permutation(systematic(smooth.log_weights, wanted, rng))
         index, completed = index[kept], completed.take(kept)
     log_density = points.log_density[index] + completed.log_weights
-    tail = min(ess, tail_ess(getattr(target, "coordinates", None), points) * min(1.0, ess / points.ess))
+    ess = min(points.ess, float(wanted))
+    tail = min(ess, tail_ess(getattr(target, "coordinates", None), points))
     return Drawn(points.z[index], log_density, completed, khat, ess, evidence, len(points.z), points.rounds, tail)
 
 
@@ -173,6 +174,18 @@ def _completions(target: Any, points: Weighted, n: int, rng: np.random.Generator
     completed = target.complete(points.z[index], rng)
     weights = completed.log_weights if len(completed.log_weights) else np.zeros(n)
     return index, replace(completed, log_weights=np.where(np.isnan(weights), -np.inf, weights))
+
+
+def again(points: Weighted, index: np.ndarray, log_weights: np.ndarray) -> Weighted:
+    """The points with the weights that they have in a sample of them whose members were weighted once more.
+
+    What undoes an approximation is much the same for all members that are the same point, so the two weights multiply;
+    each by itself would make the sample look better than it is.
+    """
+    both = np.bincount(index, np.exp(log_weights - np.max(log_weights)), len(points.z))
+    with np.errstate(divide="ignore"):
+        log_both = np.log(both / both.sum())
+    return replace(points, log_weights=log_both, ess=float(both.sum() ** 2 / np.sum(both**2)))
 
 
 def tail_ess(coordinates: Any, points: Weighted) -> float:
