@@ -126,7 +126,8 @@ def test_an_internal_failure_is_status_1_and_asks_for_a_report():
 
 
 def test_an_interrupt_is_status_130():
-    interrupt = "import signal, time; signal.signal(signal.SIGINT, signal.default_int_handler); "  # a shell may ignore it
+    # shells may have told their background jobs to ignore it
+    interrupt = "import signal, time; signal.signal(signal.SIGINT, signal.default_int_handler); "
     stop = BROKEN.format(interrupt + "signal.raise_signal(signal.SIGINT); time.sleep(10)")
     failed = process("fit", SCHOOLS, FORMULA, code=stop)
     assert failed.returncode == 130
