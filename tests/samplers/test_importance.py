@@ -222,3 +222,25 @@ def test_what_weights_are_worth_in_the_tails():
     even = np.full(600, -np.log(600.0))
     x = rng.standard_normal((600, 1))
     assert tail_ess(None, Weighted(x, even, even, 0.0, 600.0, 0.0, 0.0, x[0], 0)) == pytest.approx(600, rel=0.05)
+
+
+def test_points_weighted_twice_are_worth_what_both_weights_leave():
+    """Members of a sample that are the same point carry the same second weight: the product's spread is what counts."""
+    from multilevel.samplers.importance import Weighted, again
+
+    log_w = np.log([0.1, 0.2, 0.3, 0.4])
+    points = Weighted(
+        np.zeros((4, 1)), np.zeros(4), log_w, 0.0, 1.0 / np.sum([0.01, 0.04, 0.09, 0.16]), 0.0, 0.0, np.zeros(1), 0
+    )
+    index = np.repeat(np.arange(4), [10, 20, 30, 40])
+    second = np.array([4.0, 2.0, 4.0 / 3.0, 1.0])  # undoes the first
+    found = again(points, index, np.log(second)[index])
+    assert np.exp(found.log_weights) == pytest.approx(np.full(4, 0.25))
+    assert found.ess == pytest.approx(4.0)
+    same = again(points, index, np.full(100, -7.0))
+    assert same.log_weights == pytest.approx(log_w)
+    assert same.ess == pytest.approx(points.ess)
+    worse = again(points, index, 2.0 * log_w[index])
+    weights = np.array([1.0, 8.0, 27.0, 64.0])
+    assert worse.ess == pytest.approx(weights.sum() ** 2 / (weights**2).sum())
+    assert worse.ess < min(points.ess, 100 * weights.mean() ** 2 / (weights**2).mean())

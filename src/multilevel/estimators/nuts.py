@@ -50,8 +50,9 @@ class Nuts(Bayesian):
     max_depth : int
         A trajectory has at most 2^max_depth − 1 steps.
     latent : {"auto", "joint", "marginal"}
-        Group effects as coordinates, or integrated out: exactly in linear models ("auto" there), elsewhere by Laplace's
-        approximation, with the draws weighted afterwards so that they are exact if k̂ is below 0.7.
+        Group effects as coordinates, or integrated out: exactly in linear models, elsewhere by Laplace's approximation,
+        with the draws weighted afterwards so that they are exact if k̂ is below 0.7. "auto" integrates them out of
+        linear models but those with several grouping factors and up to 20,000 rows, or with shrinkage priors.
     progress : bool
         Whether a terminal shows how far the chains are.
 
