@@ -23,9 +23,8 @@ import numpy as np
 
 from .columns import add_column, add_effects, sum_column, sum_effects
 from .compiled import kernel
-from .densities import vine, vine_back
 from .packed import INSIDE, line, place_table, places, stack, table
-from .prior_fields import BY_Z, CONSTANT, COUNTS, MAPS, POINT, SHARED, TERMS, prior
+from .prior_fields import BY_Z, CONSTANT, COUNTS, POINT, SHARED, TERMS, prior, root, root_back
 from .scores import log_likelihood
 from .whitened import back, forth
 
@@ -48,51 +47,29 @@ I8, V = "int64[::1]", "float64[::1]"
 @kernel(f"void({I8}, {V})", **INSIDE)
 def scale(at, reals):
     """λ of every factor from z, its columns from the last effect to the first."""
-    terms, factors = place_table(at, TERMS), place_table(at, FACTORS)
-    z, maps, all_lam = line(reals, at, POINT), line(reals, at, MAPS), line(reals, at, LAM)
+    terms, factors, all_lam = place_table(at, TERMS), place_table(at, FACTORS), line(reals, at, LAM)
     for i in range(len(all_lam)):
         all_lam[i] = 0.0
     for t in range(len(terms)):
-        k, here, first, own = terms[t, 1], terms[t, 2], terms[t, 4], terms[t, 5]
-        wide, begin = factors[terms[t, 3], 1], factors[terms[t, 3], 6]
-        lam = all_lam[begin : begin + wide * wide].reshape(wide, wide)
-        inside = maps[own : own + k * k].reshape(k, k)
-        L = np.zeros((k, k))
-        if terms[t, 0] == 0:
-            for a in range(k):
-                L[a, a] = np.exp(z[here + a])
-        else:
-            vine(z[here:], k, L)
+        k, first, wide, begin = terms[t, 1], terms[t, 4], factors[terms[t, 3], 1], factors[terms[t, 3], 6]
+        lam, own = all_lam[begin : begin + wide * wide].reshape(wide, wide), np.empty((k, k))
+        root(at, reals, t, own)
         for a in range(k):
             for b in range(k):
-                s = 0.0
-                for m in range(b, k):
-                    s += inside[a, m] * L[m, b]
-                lam[first + a, wide - 1 - first - b] = s
+                lam[first + a, wide - 1 - first - b] = own[a, b]
 
 
 @kernel(f"void({I8}, {V})", **INSIDE)
 def scale_back(at, reals):
     """From derivatives by λ to those by z."""
-    terms, factors = place_table(at, TERMS), place_table(at, FACTORS)
-    z, by_z = line(reals, at, POINT), line(reals, at, BY_Z)
-    maps, of_all = line(reals, at, MAPS), line(reals, at, BY_LAM)
+    terms, factors, of_all = place_table(at, TERMS), place_table(at, FACTORS), line(reals, at, BY_LAM)
     for t in range(len(terms)):
-        k, here, first, own = terms[t, 1], terms[t, 2], terms[t, 4], terms[t, 5]
-        wide, begin = factors[terms[t, 3], 1], factors[terms[t, 3], 6]
-        by_lam = of_all[begin : begin + wide * wide].reshape(wide, wide)
-        inside = maps[own : own + k * k].reshape(k, k)
-        L, by_L = np.zeros((k, k)), np.zeros((k, k))
+        k, first, wide, begin = terms[t, 1], terms[t, 4], factors[terms[t, 3], 1], factors[terms[t, 3], 6]
+        by_lam, own = of_all[begin : begin + wide * wide].reshape(wide, wide), np.empty((k, k))
         for a in range(k):
-            for b in range(a + 1):
-                for m in range(k):
-                    by_L[a, b] += inside[m, a] * by_lam[first + m, wide - 1 - first - b]
-        if terms[t, 0] == 0:
-            for a in range(k):
-                by_z[here + a] += by_L[a, a] * np.exp(z[here + a])
-        else:
-            vine(z[here:], k, L)
-            vine_back(z[here:], k, L, by_L, by_z[here:])
+            for b in range(k):
+                own[a, b] = by_lam[first + a, wide - 1 - first - b]
+        root_back(at, reals, t, own)
 
 
 @kernel(f"void({I8}, {V})", **INSIDE)

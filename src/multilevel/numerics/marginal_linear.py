@@ -17,9 +17,8 @@ import numpy as np
 
 from .collapsed import slopes, slopes_given
 from .compiled import kernel
-from .densities import vine, vine_back
 from .packed import INSIDE, line, place_table, places, stack, table
-from .prior_fields import BY_Z, CONSTANT, COUNTS, MAPS, POINT, SHARED, TERMS, prior
+from .prior_fields import BY_Z, CONSTANT, COUNTS, POINT, SHARED, TERMS, prior, root, root_back
 
 FIELDS = (
     *SHARED, "unit", "degrees", "gram", "cross", "xy", "shift", "map", "rows", "spreads", "scales", "lam", "by_lam",
@@ -35,45 +34,29 @@ I8, V = "int64[::1]", "float64[::1]"
 @kernel(f"void({I8}, {V}, float64)", **INSIDE)
 def scale(at, reals, sigma):
     """λ of the factor from z and σ."""
-    terms, maps = place_table(at, TERMS), line(reals, at, MAPS)
-    z, lam = line(reals, at, POINT), stack(reals, at, LAM)[0]
+    terms, lam = place_table(at, TERMS), stack(reals, at, LAM)[0]
     for t in range(len(terms)):
-        k, here, first, own = terms[t, 1], terms[t, 2], terms[t, 4], terms[t, 5]
-        inside, L = maps[own : own + k * k].reshape(k, k), np.zeros((k, k))
-        if terms[t, 0] == 0:
-            for a in range(k):
-                L[a, a] = np.exp(z[here + a])
-        else:
-            vine(z[here:], k, L)
+        k, first = terms[t, 1], terms[t, 4]
+        own = np.empty((k, k))
+        root(at, reals, t, own)
         for a in range(k):
             for b in range(k):
-                s = 0.0
-                for m in range(b, k):
-                    s += inside[a, m] * L[m, b]
-                lam[first + a, first + b] = s / sigma
+                lam[first + a, first + b] = own[a, b] / sigma
 
 
 @kernel(f"float64({I8}, {V}, float64)", **INSIDE)
 def scale_back(at, reals, sigma):
     """From derivatives by λ to those by z; those by log σ are returned."""
-    terms, maps, z, by_z = place_table(at, TERMS), line(reals, at, MAPS), line(reals, at, POINT), line(reals, at, BY_Z)
-    lam, by_lam = stack(reals, at, LAM)[0], stack(reals, at, BY_LAM)[0]
+    terms, lam, by_lam = place_table(at, TERMS), stack(reals, at, LAM)[0], stack(reals, at, BY_LAM)[0]
     through = 0.0
     for t in range(len(terms)):
-        k, here, first, own = terms[t, 1], terms[t, 2], terms[t, 4], terms[t, 5]
-        inside, L, by_L = maps[own : own + k * k].reshape(k, k), np.zeros((k, k)), np.zeros((k, k))
+        k, first = terms[t, 1], terms[t, 4]
+        own = np.empty((k, k))
         for a in range(k):
             for b in range(k):
                 through -= lam[first + a, first + b] * by_lam[first + a, first + b]
-            for b in range(a + 1):
-                for m in range(k):
-                    by_L[a, b] += inside[m, a] * by_lam[first + m, first + b] / sigma
-        if terms[t, 0] == 0:
-            for a in range(k):
-                by_z[here + a] += by_L[a, a] * np.exp(z[here + a])
-        else:
-            vine(z[here:], k, L)
-            vine_back(z[here:], k, L, by_L, by_z[here:])
+                own[a, b] = by_lam[first + a, first + b] / sigma
+        root_back(at, reals, t, own)
     return through
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 
 from .compiled import kernel
-from .densities import density, lkj, natural
+from .densities import density, lkj, natural, vine, vine_back
 from .packed import INSIDE, line, place_table, places, table
 
 SHARED = ("counts", "constant", "terms", "maps", "powers", "items", "parameters", "directions", "z", "by_z")
@@ -58,3 +58,47 @@ def prior(at, reals):
             begin, end = terms[t, 2] + k, terms[t, 2] + k + k * (k - 1) // 2
             total += lkj(z[begin:end], powers[own : own + end - begin], by_z[begin:end])
     return total
+
+
+@kernel(f"UniTuple(int64, 4)({I8}, int64)", **INSIDE)
+def term_at(at, t):
+    """Kind, k, place in z and place of the map of a term."""
+    terms = place_table(at, TERMS)
+    return terms[t, 0], terms[t, 1], terms[t, 2], terms[t, 5]
+
+
+@kernel(f"void({I8}, {V}, int64, float64[:, ::1])", **INSIDE)
+def root(at, reals, t, out):
+    """Map · L of a term, the root of its covariance in the core's units (k, k)."""
+    kind, k, here, own = term_at(at, t)
+    z, inside, L = line(reals, at, POINT), line(reals, at, MAPS)[own : own + k * k].reshape(k, k), np.zeros((k, k))
+    if kind == 0:
+        for a in range(k):
+            L[a, a] = np.exp(z[here + a])
+    else:
+        vine(z[here:], k, L)
+    for a in range(k):
+        for b in range(k):
+            s = 0.0
+            for m in range(b, k):
+                s += inside[a, m] * L[m, b]
+            out[a, b] = s
+
+
+@kernel(f"void({I8}, {V}, int64, float64[:, ::1])", **INSIDE)
+def root_back(at, reals, t, by_root):
+    """From derivatives by that root to those by z."""
+    kind, k, here, own = term_at(at, t)
+    z, by_z = line(reals, at, POINT), line(reals, at, BY_Z)
+    inside = line(reals, at, MAPS)[own : own + k * k].reshape(k, k)
+    L, by_L = np.zeros((k, k)), np.zeros((k, k))
+    for a in range(k):
+        for b in range(a + 1):
+            for m in range(k):
+                by_L[a, b] += inside[m, a] * by_root[m, b]
+    if kind == 0:
+        for a in range(k):
+            by_z[here + a] += by_L[a, a] * np.exp(z[here + a])
+    else:
+        vine(z[here:], k, L)
+        vine_back(z[here:], k, L, by_L, by_z[here:])
